@@ -1,0 +1,2 @@
+//! The `conform` command.
+fn main() {}
