@@ -1,0 +1,119 @@
+//! What a person would rather look at, as data.
+//!
+//! Cases hand drawings over as values in the units of the thing drawn; the
+//! HTML report turns them into SVG. Times are unix seconds unless a field says
+//! otherwise.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A picture's data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Drawing {
+    /// TSDB blocks around a retention edge: which went, which stayed.
+    BlockMap {
+        /// Title of the picture.
+        title: String,
+        /// The instant of the edge.
+        edge: f64,
+        /// The blocks, in time order.
+        blocks: Vec<BlockMark>,
+    },
+    /// Named instants on one or more lanes, each with the window it had to fall into.
+    Timeline {
+        /// Title of the picture.
+        title: String,
+        /// The lanes, top to bottom.
+        lanes: Vec<Lane>,
+    },
+    /// Cells that are covered or not, for example one per rule.
+    Coverage {
+        /// Title of the picture.
+        title: String,
+        /// The cells, in reading order.
+        cells: Vec<Cell>,
+    },
+    /// Observed values against a target and a tolerance, for example scrape gaps.
+    Distribution {
+        /// Title of the picture.
+        title: String,
+        /// Unit of the values.
+        unit: String,
+        /// The rows, each a series of values of its own.
+        rows: Vec<DistributionRow>,
+    },
+}
+
+/// One block of a block map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlockMark {
+    /// First instant of the block.
+    pub from: f64,
+    /// Last instant of the block.
+    pub to: f64,
+    /// What this block is there for.
+    pub label: String,
+    /// Whether it should have been kept.
+    pub expected_kept: bool,
+    /// Whether it was kept.
+    pub kept: bool,
+}
+
+/// One lane of a timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lane {
+    /// Name of the lane.
+    pub label: String,
+    /// The instants, in time order, in seconds from the lane's own start.
+    pub marks: Vec<Mark>,
+}
+
+/// One instant of a lane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// What happened.
+    pub label: String,
+    /// When, in seconds from the lane's start.
+    pub at: f64,
+    /// Earliest instant it was allowed to happen, if bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest: Option<f64>,
+    /// Latest instant it was allowed to happen, if bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<f64>,
+    /// Whether it was inside its window.
+    pub holds: bool,
+}
+
+/// One cell of a coverage picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    /// What the cell stands for.
+    pub label: String,
+    /// The group it is drawn in.
+    pub group: String,
+    /// Whether it is covered.
+    pub covered: bool,
+    /// What to show when it is pointed at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One row of a distribution picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DistributionRow {
+    /// Name of the row.
+    pub label: String,
+    /// The value that was promised.
+    pub target: f64,
+    /// How far from the target is still inside the promise.
+    pub tolerance: f64,
+    /// The observed values.
+    pub values: Vec<f64>,
+}
