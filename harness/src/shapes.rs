@@ -1,1 +1,204 @@
-//! Not written yet.
+//! What the services look like from outside: fixtures/shapes.yaml.
+//!
+//! The monitoring stack watches services that are not part of it (API
+//! gateway, content service, ML service, ...) and exporters that a target may
+//! not run. Their Kubernetes Services (labels and named ports, which the
+//! `ServiceMonitor`s of the deploy tree select) and the metrics they expose are
+//! described here once; emission plays them, rendering resolves selectors
+//! against them. Values describe a healthy day.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// All emitted shapes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shapes {
+    /// The services that are played.
+    pub services: Vec<Service>,
+}
+
+/// One Kubernetes Service that the harness plays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Service name.
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Labels of the Service object, which selectors match.
+    pub labels: IndexMap<String, String>,
+    /// Named ports.
+    pub ports: IndexMap<String, u16>,
+    /// How many instances (endpoints) it has.
+    #[serde(default = "one")]
+    pub instances: u32,
+    /// What each instance exposes.
+    pub metrics: Vec<Metric>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Service {
+    /// `namespace/name`, the key under which targets refer to it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One metric family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Family name, for counters with its `_total`.
+    pub name: String,
+    /// Help text.
+    pub help: String,
+    /// Type of the family.
+    pub kind: Kind,
+    /// Upper bounds of a classic histogram's buckets, without `+Inf`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<f64>,
+    /// The series of one instance.
+    pub series: Vec<Series>,
+}
+
+/// Type of a metric family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Classic histogram.
+    Histogram,
+    /// Native histogram, exposed over protobuf; in the text format it is a classic one with `buckets`.
+    NativeHistogram,
+}
+
+/// One series of a family on a healthy day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// Its labels.
+    #[serde(default)]
+    pub labels: IndexMap<String, String>,
+    /// Counters: increase per second. Histograms: observations per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// Gauges: the level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<f64>,
+    /// Gauges that hold a unix timestamp: how many seconds ago it is, always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age: Option<f64>,
+    /// Histograms: median of the observed values (log-normal), in the metric's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median: Option<f64>,
+    /// Histograms: the standard deviation of the logarithm of the observed values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<f64>,
+}
+
+/// Why shapes could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ShapesError {
+    /// The file cannot be read.
+    #[error("{path}: {source}", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file does not parse.
+    #[error("{path}: {why}", path = .path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why, with line and column.
+        why: String,
+    },
+    /// A value does not fit its kind.
+    #[error("{path}: {place}: {why}", path = .path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// `service/metric`.
+        place: String,
+        /// What is wrong and what to write instead.
+        why: String,
+    },
+}
+
+impl Shapes {
+    /// Reads and checks a shapes file.
+    pub fn load(path: &Path) -> Result<Self, ShapesError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ShapesError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    /// Parses and checks the text of a shapes file.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ShapesError> {
+        let shapes: Self = serde_saphyr::from_str(text)
+            .map_err(|error| ShapesError::Parse { path: path.to_owned(), why: error.to_string() })?;
+        for service in &shapes.services {
+            for metric in &service.metrics {
+                metric.check().map_err(|why| ShapesError::Value {
+                    path: path.to_owned(),
+                    place: format!("{}/{}", service.key(), metric.name),
+                    why,
+                })?;
+            }
+        }
+        Ok(shapes)
+    }
+
+    /// The service with this `namespace/name`.
+    #[must_use]
+    pub fn service(&self, key: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.key() == key)
+    }
+}
+
+impl Metric {
+    fn check(&self) -> Result<(), String> {
+        let histogram = matches!(self.kind, Kind::Histogram | Kind::NativeHistogram);
+        if histogram == self.buckets.is_empty() {
+            return Err("`buckets` are for histograms, which need them".into());
+        }
+        if !self.buckets.is_sorted_by(|a, b| a < b) {
+            return Err("`buckets` must grow from left to right".into());
+        }
+        if self.series.is_empty() {
+            return Err("a metric without `series` exposes nothing; leave it out or add one".into());
+        }
+        for series in &self.series {
+            let fits = match self.kind {
+                Kind::Counter => series.rate.is_some() && series.level.is_none() && series.age.is_none(),
+                Kind::Gauge => series.rate.is_none() && (series.level.is_some() != series.age.is_some()),
+                Kind::Histogram | Kind::NativeHistogram => {
+                    series.rate.is_some() && series.median.is_some() && series.spread.is_some()
+                }
+            };
+            if !fits {
+                return Err(match self.kind {
+                    Kind::Counter => "a counter's series needs `rate` and nothing else".into(),
+                    Kind::Gauge => "a gauge's series needs either `level` or `age`".into(),
+                    Kind::Histogram | Kind::NativeHistogram => {
+                        "a histogram's series needs `rate`, `median` and `spread`".into()
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+}
