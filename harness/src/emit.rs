@@ -1,1 +1,11 @@
-//! Not written yet.
+//! Emission: seeded, open-loop generators with ledgers.
+//!
+//! A schedule says when; payloads are prepared ahead; what was sent is in the
+//! ledger, so that what arrived can be reconciled.
+
+pub mod backfill;
+pub mod ledger;
+pub mod player;
+pub mod remote_write;
+pub mod schedule;
+pub mod target;

@@ -93,7 +93,11 @@ impl Finding {
     /// Passes when `holds`, fails with `reason` otherwise.
     #[must_use]
     pub fn judge(self, holds: bool, reason: impl FnOnce() -> String) -> Self {
-        if holds { self } else { self.verdict(Verdict::Fail, reason()) }
+        if holds {
+            self
+        } else {
+            self.verdict(Verdict::Fail, reason())
+        }
     }
 
     /// Sets the verdict and its reason outright.
@@ -137,7 +141,11 @@ impl Figure {
     /// Whether the value is inside its bound.
     #[must_use]
     pub fn holds(&self) -> bool {
-        if self.at_least { self.value >= self.bound } else { self.value <= self.bound }
+        if self.at_least {
+            self.value >= self.bound
+        } else {
+            self.value <= self.bound
+        }
     }
 }
 
@@ -164,7 +172,11 @@ impl Findings {
     /// shown nothing.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.findings.iter().map(|f| f.verdict).reduce(Verdict::worse).unwrap_or(Verdict::Insufficient)
+        self.findings
+            .iter()
+            .map(|f| f.verdict)
+            .reduce(Verdict::worse)
+            .unwrap_or(Verdict::Insufficient)
     }
 
     /// The reason of the first finding that has the worst verdict.
@@ -177,10 +189,11 @@ impl Findings {
         if worst == Verdict::Pass {
             return None;
         }
-        self.findings
-            .iter()
-            .find(|f| f.verdict == worst)
-            .map(|f| f.reason.as_ref().map_or_else(|| f.what.clone(), |r| format!("{}: {r}", f.what)))
+        self.findings.iter().find(|f| f.verdict == worst).map(|f| {
+            f.reason
+                .as_ref()
+                .map_or_else(|| f.what.clone(), |r| format!("{}: {r}", f.what))
+        })
     }
 }
 
@@ -197,8 +210,15 @@ mod tests {
     #[test]
     fn the_worst_finding_is_the_verdict_and_gives_the_reason() {
         let mut findings = Findings::new();
-        findings.push(Finding::of("first").judge(true, || unreachable!("a finding that holds asks for no reason")));
-        findings.push(Finding::of("retention").declared("60d").bound("30d").judge(false, || "60d is not 30d".into()));
+        findings.push(
+            Finding::of("first").judge(true, || unreachable!("a finding that holds asks for no reason")),
+        );
+        findings.push(
+            Finding::of("retention")
+                .declared("60d")
+                .bound("30d")
+                .judge(false, || "60d is not 30d".into()),
+        );
         findings.push(Finding::of("size").verdict(Verdict::Insufficient, "too few blocks"));
         assert_eq!(findings.verdict(), Verdict::Fail);
         assert_eq!(findings.reason().as_deref(), Some("retention: 60d is not 30d"));

@@ -1,1 +1,1 @@
-//! Not written yet.
+//! Judging, pure: from what was observed to whether it is inside its bound.

@@ -22,7 +22,11 @@ impl Mutant {
     /// A mutant of one edit.
     #[must_use]
     pub fn new(id: &'static str, change: &'static str, edit: Edit) -> Self {
-        Self { id, change, edits: vec![edit] }
+        Self {
+            id,
+            change,
+            edits: vec![edit],
+        }
     }
 
     /// Adds a further edit.
@@ -104,13 +108,20 @@ impl Edit {
     /// Sets a field of an object.
     #[must_use]
     pub fn set(object: &str, pointer: &str, value: impl Into<Value>) -> Self {
-        Self::Set { object: object.into(), pointer: pointer.into(), value: value.into() }
+        Self::Set {
+            object: object.into(),
+            pointer: pointer.into(),
+            value: value.into(),
+        }
     }
 
     /// Removes a field, or the whole object with an empty pointer.
     #[must_use]
     pub fn remove(object: &str, pointer: &str) -> Self {
-        Self::Remove { object: object.into(), pointer: pointer.into() }
+        Self::Remove {
+            object: object.into(),
+            pointer: pointer.into(),
+        }
     }
 
     /// Replaces a text inside a string field.
@@ -127,7 +138,11 @@ impl Edit {
     /// Sets a field of a rule.
     #[must_use]
     pub fn set_rule(rule: &str, pointer: &str, value: impl Into<Value>) -> Self {
-        Self::SetRule { rule: rule.into(), pointer: pointer.into(), value: value.into() }
+        Self::SetRule {
+            rule: rule.into(),
+            pointer: pointer.into(),
+            value: value.into(),
+        }
     }
 
     /// Removes a rule.
@@ -139,13 +154,21 @@ impl Edit {
     /// Starts an executable with another argument than rendered.
     #[must_use]
     pub fn argument(executable: &str, flag: &str, value: Option<&str>) -> Self {
-        Self::Argument { executable: executable.into(), flag: flag.into(), value: value.map(Into::into) }
+        Self::Argument {
+            executable: executable.into(),
+            flag: flag.into(),
+            value: value.map(Into::into),
+        }
     }
 
     /// Replaces a text in a rendered file.
     #[must_use]
     pub fn rendered_text(file: &str, find: &str, replace: &str) -> Self {
-        Self::RenderedText { file: file.into(), find: find.into(), replace: replace.into() }
+        Self::RenderedText {
+            file: file.into(),
+            find: find.into(),
+            replace: replace.into(),
+        }
     }
 
     /// Whether the edit is made after rendering rather than on the tree.

@@ -64,7 +64,9 @@ impl FromStr for Seed {
     type Err = SeedError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u64::from_str_radix(text, 16).map(Self).map_err(|_| SeedError { text: text.to_owned() })
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| SeedError {
+            text: text.to_owned(),
+        })
     }
 }
 

@@ -141,15 +141,19 @@ pub enum ShapesError {
 impl Shapes {
     /// Reads and checks a shapes file.
     pub fn load(path: &Path) -> Result<Self, ShapesError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ShapesError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ShapesError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(path, &text)
     }
 
     /// Parses and checks the text of a shapes file.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ShapesError> {
-        let shapes: Self = serde_saphyr::from_str(text)
-            .map_err(|error| ShapesError::Parse { path: path.to_owned(), why: error.to_string() })?;
+        let shapes: Self = serde_saphyr::from_str(text).map_err(|error| ShapesError::Parse {
+            path: path.to_owned(),
+            why: error.to_string(),
+        })?;
         for service in &shapes.services {
             for metric in &service.metrics {
                 metric.check().map_err(|why| ShapesError::Value {

@@ -109,7 +109,10 @@ pub struct Stack {
 
 impl std::fmt::Debug for Stack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stack").field("components", &self.components).field("missing", &self.missing).finish_non_exhaustive()
+        f.debug_struct("Stack")
+            .field("components", &self.components)
+            .field("missing", &self.missing)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,7 +120,10 @@ impl Stack {
     /// Why the stack lacks `capability`, none when it has it.
     #[must_use]
     pub fn lacks(&self, capability: Capability) -> Option<&str> {
-        self.missing.iter().find(|m| m.capability == capability).map(|m| m.reason.as_str())
+        self.missing
+            .iter()
+            .find(|m| m.capability == capability)
+            .map(|m| m.reason.as_str())
     }
 }
 

@@ -1,1 +1,54 @@
-//! Not written yet.
+//! Where a stack runs. A target brings a [`Stack`](crate::stack::Stack) up from the deploy tree and
+//! takes it down again, whatever happens to the run.
+
+pub mod local;
+pub mod process;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Acquisition;
+use crate::deploy::DeployTree;
+use crate::mutant::Edit;
+use crate::progress::Progress;
+use crate::seed::Seed;
+use crate::shapes::Shapes;
+
+/// What a target needs to bring a stack up.
+#[derive(Debug, Clone)]
+pub struct UpRequest {
+    /// The deploy tree (edited already, under a mutant).
+    pub tree: Arc<DeployTree>,
+    /// What emission plays.
+    pub shapes: Arc<Shapes>,
+    /// The servers' binaries.
+    pub acquired: Arc<Acquisition>,
+    /// Drifts to put on every server after rendering.
+    pub drifts: Vec<Edit>,
+    /// Seed of what is played.
+    pub seed: Seed,
+    /// Folder for everything the run writes while it runs (data, files); removed on the way down.
+    pub folder: PathBuf,
+    /// Folder that keeps rendered configurations and servers' logs.
+    pub artifacts: PathBuf,
+    /// Ends when the run is interrupted.
+    pub cancel: CancellationToken,
+    /// Where to say what is going on.
+    pub progress: Progress,
+}
+
+/// Why a stack did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The machine or the set-up failed; the cause first.
+    #[error("{0}")]
+    Environment(String),
+    /// A server refuses what the deploy tree declares; its own words first.
+    #[error("{0}")]
+    Refused(String),
+    /// The run was interrupted.
+    #[error("interrupted")]
+    Interrupted,
+}

@@ -59,7 +59,12 @@ impl Wait {
     /// A wait called `name` that ends after `bound` at the latest and looks every 20 ms.
     #[must_use]
     pub fn new(name: impl Into<String>, bound: Duration) -> Self {
-        Self { name: name.into(), bound, interval: Duration::from_millis(20), in_a_row: 1 }
+        Self {
+            name: name.into(),
+            bound,
+            interval: Duration::from_millis(20),
+            in_a_row: 1,
+        }
     }
 
     /// Looks every `interval` instead.
@@ -100,14 +105,24 @@ impl Wait {
                     row = 0;
                     missing = what;
                 }
-                Ok(Look::Hopeless(why)) => return Err(WaitError::Hopeless { name: self.name.clone(), why }),
+                Ok(Look::Hopeless(why)) => {
+                    return Err(WaitError::Hopeless {
+                        name: self.name.clone(),
+                        why,
+                    });
+                }
                 Err(_) => {
                     missing = format!("the last look did not come back; before it: {missing}");
                 }
             }
             looks += 1;
             if Instant::now() + self.interval >= end {
-                return Err(WaitError::Bound { name: self.name.clone(), bound: self.bound, missing, looks });
+                return Err(WaitError::Bound {
+                    name: self.name.clone(),
+                    bound: self.bound,
+                    missing,
+                    looks,
+                });
             }
             // allow-sleep: the pause between two looks of a named, bounded wait.
             tokio::time::sleep(self.interval).await;
@@ -126,7 +141,10 @@ impl Wait {
         let end = Instant::now() + self.bound;
         loop {
             if let Some(why) = look().await {
-                return Err(WaitError::Hopeless { name: self.name.clone(), why });
+                return Err(WaitError::Hopeless {
+                    name: self.name.clone(),
+                    why,
+                });
             }
             if Instant::now() + self.interval >= end {
                 return Ok(());
@@ -152,19 +170,33 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_wait_says_what_was_missing() {
         let wait = Wait::new("prometheus ready", Duration::from_millis(60)).every(Duration::from_millis(5));
-        let error = wait.until(|| async { Look::<()>::Missing("503 from /-/ready".into()) }).await.unwrap_err();
+        let error = wait
+            .until(|| async { Look::<()>::Missing("503 from /-/ready".into()) })
+            .await
+            .unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("prometheus ready") && text.contains("503 from /-/ready"), "{text}");
+        assert!(
+            text.contains("prometheus ready") && text.contains("503 from /-/ready"),
+            "{text}"
+        );
     }
 
     #[tokio::test]
     async fn ready_must_hold_in_a_row() {
         let looks = Cell::new(0);
-        let wait = Wait::new("steady", Duration::from_secs(5)).every(Duration::from_millis(1)).in_a_row(3);
+        let wait = Wait::new("steady", Duration::from_secs(5))
+            .every(Duration::from_millis(1))
+            .in_a_row(3);
         wait.until(|| {
             looks.set(looks.get() + 1);
             let look = looks.get();
-            async move { if look == 2 { Look::Missing("blinked".into()) } else { Look::Ready(()) } }
+            async move {
+                if look == 2 {
+                    Look::Missing("blinked".into())
+                } else {
+                    Look::Ready(())
+                }
+            }
         })
         .await
         .unwrap();
@@ -174,14 +206,26 @@ mod tests {
     #[tokio::test]
     async fn hopeless_ends_at_once() {
         let wait = Wait::new("exited", Duration::from_secs(60));
-        let error = wait.until(|| async { Look::<()>::Hopeless("exit code 1".into()) }).await.unwrap_err();
-        assert_eq!(error, WaitError::Hopeless { name: "exited".into(), why: "exit code 1".into() });
+        let error = wait
+            .until(|| async { Look::<()>::Hopeless("exit code 1".into()) })
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error,
+            WaitError::Hopeless {
+                name: "exited".into(),
+                why: "exit code 1".into()
+            }
+        );
     }
 
     #[tokio::test]
     async fn a_look_that_hangs_is_cut_off_at_the_bound() {
         let wait = Wait::new("hung", Duration::from_millis(30)).every(Duration::from_millis(1));
-        let error = wait.until(|| std::future::pending::<Look<()>>()).await.unwrap_err();
+        let error = wait
+            .until(|| std::future::pending::<Look<()>>())
+            .await
+            .unwrap_err();
         assert!(matches!(error, WaitError::Bound { .. }));
     }
 }

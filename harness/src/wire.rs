@@ -1,1 +1,5 @@
-//! Not written yet.
+//! Wire formats, pure: bytes out of values and back.
+
+pub mod exposition;
+pub mod openmetrics;
+pub mod remote_write;
