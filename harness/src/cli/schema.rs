@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{CliError, Shell, print};
 use crate::verdict::Exit;
-use crate::{contract, report};
+use crate::contract::Contract;
+use crate::report;
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
@@ -18,7 +19,7 @@ pub(super) struct SchemaArgs {
 
 fn schemas() -> [(&'static str, Value); 3] {
     [
-        ("contract.schema.json", contract::schema()),
+        ("contract.schema.json", Contract::schema()),
         ("report.schema.json", report::schema()),
         ("mutation.schema.json", report::mutation_schema()),
     ]
