@@ -55,9 +55,15 @@ impl Acquirer<'_> {
         }
         let mut tried = Vec::new();
         match self.on_path(component).await {
-            Ok(acquired) => return Local::Have(acquired),
+            Ok(OnPath::Here(acquired)) => return Local::Have(acquired),
+            Ok(OnPath::Not(name)) => tried.push(Tried::new(Way::Path, format!("no {name} there"))),
             Err(Stop::Interrupted) => return Local::Interrupted,
-            Err(Stop::Says(says)) => tried.push(Tried::new(Way::Path, says)),
+            Err(Stop::Says(says)) => {
+                let passed_over = Tried::new(Way::Path, says);
+                self.progress
+                    .step(&component.name, format!("passed over: {passed_over}"));
+                tried.push(passed_over);
+            }
         }
         for (entry, _) in self.entries(component) {
             match self.cached(component, &entry).await {
@@ -144,11 +150,11 @@ impl Acquirer<'_> {
         }
     }
 
-    async fn on_path(&self, component: &Component) -> Result<Acquired, Stop> {
+    async fn on_path(&self, component: &Component) -> Result<OnPath, Stop> {
         let mut executables = IndexMap::new();
         for name in component.executables.keys() {
             let Some(path) = self.environment.look_up(name) else {
-                return Err(Stop::Says(format!("no {name} there")));
+                return Ok(OnPath::Not(name.clone()));
             };
             executables.insert(name.clone(), path);
         }
@@ -158,12 +164,12 @@ impl Acquirer<'_> {
             .next()
             .and_then(|path| path.parent())
             .map_or("PATH".to_owned(), |folder| format!("PATH ({})", folder.display()));
-        Ok(Acquired {
+        Ok(OnPath::Here(Acquired {
             component: component.name.clone(),
             version: component.version.clone(),
             origin,
             executables,
-        })
+        }))
     }
 
     /// Entries the cache may hold of a component, in the order of the ways that make them.
@@ -348,6 +354,12 @@ impl Source<'_> {
     }
 }
 
+enum OnPath {
+    Here(Acquired),
+    /// The first executable that is not there.
+    Not(String),
+}
+
 enum Cached {
     Nothing,
     Corrupt(String),
@@ -469,9 +481,14 @@ pub(super) fn interrupted(component: &Component) -> Unavailable {
     }
 }
 
-/// What the ways said so far, for the line that says why it comes to the next.
+/// Why it comes to the next way: what the last ones said, PATH left out.
 fn brief(tried: &[Tried]) -> String {
-    let said: Vec<String> = tried.iter().map(ToString::to_string).collect();
+    let said: Vec<String> = tried
+        .iter()
+        .rev()
+        .filter(|tried| tried.way != Way::Path)
+        .map(ToString::to_string)
+        .collect();
     said.join("; ")
 }
 
