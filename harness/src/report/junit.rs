@@ -1,6 +1,6 @@
 //! junit.xml, for build servers: one suite an area.
 //!
-//! JUnit knows four ends of a test. What accuses the stack, and what shows too
+//! `JUnit` knows four ends of a test. What accuses the stack, and what shows too
 //! little, is a failure; what the machine or the set-up did is an error; a
 //! missing need is a skip with its reason. The exact verdict is the type
 //! attribute and a property.
@@ -16,7 +16,7 @@ use crate::verdict::Verdict;
 use super::plain::{clean, first_line};
 use super::{CaseReport, Report, ReportError};
 
-/// The report as JUnit XML.
+/// The report as `JUnit` XML.
 pub(super) fn page(report: &Report) -> Result<String, ReportError> {
     let mut areas: IndexMap<&str, Vec<&CaseReport>> = IndexMap::new();
     for case in &report.cases {

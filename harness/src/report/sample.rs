@@ -137,7 +137,7 @@ fn alert(late: bool) -> Drawing {
         latest,
         holds: earliest.is_none_or(|e| at >= e) && latest.is_none_or(|l| at <= l),
     };
-    let lane = |label: &str, hold: f64, shift: f64| Lane {
+    let row = |label: &str, hold: f64, shift: f64| Lane {
         label: label.into(),
         marks: vec![
             mark("condition begins", 0.0, None, None),
@@ -155,8 +155,8 @@ fn alert(late: bool) -> Drawing {
     Drawing::Timeline {
         title: "From condition to notification".into(),
         lanes: vec![
-            lane("HighErrorRate (for: 5m, scaled to 10s)", 10.0, 0.0),
-            lane(
+            row("HighErrorRate (for: 5m, scaled to 10s)", 10.0, 0.0),
+            row(
                 "ServiceDown (for: 1m, scaled to 2s)",
                 2.0,
                 if late { 7.3 } else { 0.0 },

@@ -97,20 +97,21 @@ pub(super) fn attention(cases: &[CaseReport]) -> Vec<&CaseReport> {
 }
 
 /// How many cases came to each verdict, the worst first, none left out that occurs.
-pub(super) fn tally<'a>(cases: impl Iterator<Item = &'a CaseReport> + Clone) -> Vec<(Verdict, usize)> {
+pub(super) fn tally<'a>(cases: impl IntoIterator<Item = &'a CaseReport>) -> Vec<(Verdict, usize)> {
+    let mut counts = [0; WORST_FIRST.len()];
+    for case in cases {
+        for (count, verdict) in counts.iter_mut().zip(WORST_FIRST) {
+            *count += usize::from(case.verdict == verdict);
+        }
+    }
     WORST_FIRST
         .into_iter()
-        .map(|verdict| {
-            (
-                verdict,
-                cases.clone().filter(|case| case.verdict == verdict).count(),
-            )
-        })
+        .zip(counts)
         .filter(|(_, count)| *count > 0)
         .collect()
 }
 
-/// "3 failed, 1 skipped, 10 passed".
+/// "3 failed, 1 skipped, 10 passed", or "all 10 passed".
 pub(super) fn tally_text(tally: &[(Verdict, usize)]) -> String {
     let parts: Vec<String> = tally
         .iter()
@@ -122,7 +123,11 @@ pub(super) fn tally_text(tally: &[(Verdict, usize)]) -> String {
                 Verdict::Environment => "stopped by the environment",
                 Verdict::Fail => "failed",
             };
-            format!("{count} {word}")
+            if tally.len() == 1 && *count > 1 {
+                format!("all {count} {word}")
+            } else {
+                format!("{count} {word}")
+            }
         })
         .collect();
     parts.join(", ")
@@ -157,7 +162,7 @@ pub(super) fn headline(cases: &[CaseReport]) -> Headline {
         parts.push(format!(
             "{}: {}",
             count(other_count, "SHOULD or MAY case"),
-            tally_text(&tally(others))
+            tally_text(&tally(others.clone()))
         ));
     }
     let numbers = parts.join("; ");
@@ -173,13 +178,13 @@ pub(super) fn headline(cases: &[CaseReport]) -> Headline {
                 Verdict::Skipped => "was skipped",
                 Verdict::Pass => "passed",
             };
-            let cause = case
+            let sentence = case
                 .reason
                 .as_deref()
                 .map(first_line)
                 .filter(|line| !line.is_empty())
                 .unwrap_or_else(|| format!("{} gave no reason", case.id));
-            (cause, format!("{} {word}. {numbers}.", case.id))
+            (sentence, format!("{} {word}. {numbers}.", case.id))
         }
         _ if cases.is_empty() => (
             "No case ran, so the run showed nothing".to_owned(),
@@ -192,10 +197,13 @@ pub(super) fn headline(cases: &[CaseReport]) -> Headline {
         _ if must_count == 1 => ("The one MUST case passed".to_owned(), format!("{numbers}.")),
         _ => (
             format!("All {must_count} MUST cases passed"),
-            if other_count > 0 {
-                format!("{numbers}.")
-            } else {
-                "Every claim that was looked at was shown to hold.".to_owned()
+            match other_count {
+                0 => "Every claim was shown to hold.".to_owned(),
+                _ => format!(
+                    "{}: {}.",
+                    count(other_count, "SHOULD or MAY case"),
+                    tally_text(&tally(others))
+                ),
             },
         ),
     };

@@ -1,5 +1,7 @@
 //! Blocks around a retention edge: one bar a block, on a time axis counted from the edge.
 
+use std::fmt::Write as _;
+
 use crate::drawing::BlockMark;
 
 use super::super::plain::count;
@@ -27,12 +29,16 @@ pub(super) fn draw(title: &str, edge: f64, blocks: &[BlockMark]) -> Sketch {
         }
     );
     if shown.len() < blocks.len() {
-        summary.push_str(&format!(
+        let _ = write!(
+            summary,
             " Drawn are {} of them: those that differ and those nearest the edge.",
             shown.len()
-        ));
+        );
     }
-    let axis = axis(edge, &shown);
+    let (axis, compressed) = axis(edge, &shown);
+    if compressed {
+        summary.push_str(" Time is compressed away from the edge.");
+    }
     let rows: f64 = shown.iter().map(|_| ROW).sum();
     let bottom = TOP + rows + 6.0;
     let mut canvas = Canvas::new(bottom + 26.0);
@@ -133,8 +139,8 @@ fn select(edge: f64, blocks: &[BlockMark]) -> Vec<&BlockMark> {
     shown
 }
 
-/// An even axis where every block is wide enough to be seen on it, a compressed one otherwise.
-fn axis(edge: f64, blocks: &[&BlockMark]) -> Axis {
+/// An even axis where every block is wide enough to be seen on it, a compressed one (true) otherwise.
+fn axis(edge: f64, blocks: &[&BlockMark]) -> (Axis, bool) {
     let low = blocks.iter().map(|b| b.from - edge).fold(0.0, f64::min);
     let high = blocks.iter().map(|b| b.to - edge).fold(0.0, f64::max);
     let shortest = blocks
@@ -148,9 +154,10 @@ fn axis(edge: f64, blocks: &[&BlockMark]) -> Axis {
         for (at, label) in &mut axis.ticks {
             *label = signed_time(*at);
         }
-        axis
+        (axis, false)
     } else {
-        Axis::around_zero(low * 1.2 - shortest, high * 1.2 + shortest, shortest)
+        let axis = Axis::around_zero(low * 1.2 - shortest, high * 1.2 + shortest, shortest);
+        (axis, true)
     }
 }
 

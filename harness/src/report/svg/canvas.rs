@@ -11,7 +11,7 @@ pub(super) const LEFT: f64 = 220.0;
 /// Where the plot ends, left of the words about a row.
 pub(super) const RIGHT: f64 = 720.0;
 /// Characters that fit into the space of a row label.
-pub(super) const LABEL: usize = 32;
+pub(super) const LABEL: usize = 29;
 
 /// Which end of a text stands at its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! A grid of cells by group: ticked squares are covered, crossed ones are not.
 
+use std::fmt::Write as _;
+
 use indexmap::IndexMap;
 
 use crate::drawing::Cell;
@@ -34,7 +36,7 @@ pub(super) fn draw(title: &str, cells: &[Cell]) -> Sketch {
         summary.push_str("; not covered: ");
         summary.push_str(&bare[..bare.len().min(NAMED)].join(", "));
         if bare.len() > NAMED {
-            summary.push_str(&format!(" and {} more", bare.len() - NAMED));
+            let _ = write!(summary, " and {} more", bare.len() - NAMED);
         }
     }
     summary.push('.');

@@ -197,16 +197,15 @@ fn columns(canvas: &mut Canvas, values: &[f64], place: impl Fn(f64) -> f64, bott
 }
 
 /// Heights between -0.5 and 0.5 that spread neighbours apart, the same in every run: multiples of
-/// the golden ratio modulo 1.
+/// an irrational number modulo 1.
 fn spread(n: u32) -> f64 {
-    (f64::from(n) * 0.618_033_988_749_895).fract() - 0.5
+    (f64::from(n) * std::f64::consts::SQRT_2).fract() - 0.5
 }
 
 fn is_outside(row: &DistributionRow, value: f64) -> bool {
     // The sum of a target and its tolerance is rounded; a value at the bound is inside.
     let slack = row.target.abs() * 1e-12;
-    // Written so that a value that is not a number is outside.
-    !((value - row.target).abs() <= row.tolerance + slack)
+    !value.is_finite() || (value - row.target).abs() > row.tolerance + slack
 }
 
 fn outside(row: &DistributionRow) -> usize {

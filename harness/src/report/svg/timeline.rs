@@ -1,5 +1,7 @@
 //! Instants on lanes, each beside the window it had to fall into: one row a mark.
 
+use std::fmt::Write as _;
+
 use crate::drawing::{Lane, Mark};
 
 use super::super::plain::count;
@@ -45,9 +47,10 @@ pub(super) fn draw(title: &str, lanes: &[Lane]) -> Sketch {
         .collect();
     let drawn: usize = shown.iter().map(|(_, marks)| marks.len()).sum();
     if drawn < total {
-        summary.push_str(&format!(
+        let _ = write!(
+            summary,
             " Drawn are {drawn} of them: those outside and the first."
-        ));
+        );
     }
     let edges = || marks().flat_map(|m| [Some(m.at), m.earliest, m.latest]).flatten();
     let low = edges().filter(|v| v.is_finite()).fold(0.0, f64::min);
