@@ -516,6 +516,14 @@ async fn an_interrupted_build_leaves_no_process_and_no_file() {
     assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
 }
 
+#[test]
+fn acquiring_and_examining_can_be_spawned() {
+    fn is_send<T: Send>(_: &T) {}
+    let (catalog, progress, cancel) = (catalog(""), Progress::silent(), CancellationToken::new());
+    is_send(&catalog.acquire(&["tool"], Path::new("cache"), &progress, &cancel));
+    is_send(&catalog.doctor(Path::new("cache"), &cancel));
+}
+
 // What cannot be had.
 
 #[tokio::test]

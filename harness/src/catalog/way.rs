@@ -129,7 +129,7 @@ impl Acquirer<'_> {
             let path = std::path::absolute(&path).unwrap_or(path);
             executables.insert(name.clone(), path);
         }
-        match self.verify_all(component, &executables).await {
+        match self.verify_all(component, &executables).await.map_err(Stop::from) {
             Ok(()) => Local::Have(Acquired {
                 component: component.name.clone(),
                 version: component.version.clone(),
@@ -204,8 +204,9 @@ impl Acquirer<'_> {
                 origin: format!("cache ({})", manifest.origin),
                 executables,
             })),
-            Err(Stop::Says(says)) => Ok(Cached::Corrupt(says)),
-            Err(Stop::Interrupted) => Err(Stop::Interrupted),
+            Err(mismatch) if mismatch.is_of_content() => Ok(Cached::Corrupt(mismatch.to_string())),
+            // A busy machine or a file system that runs nothing: another copy would fare no better.
+            Err(mismatch) => Err(mismatch.into()),
         }
     }
 
@@ -214,7 +215,7 @@ impl Acquirer<'_> {
         &self,
         component: &Component,
         executables: &IndexMap<String, PathBuf>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Mismatch> {
         let asked = executables
             .iter()
             .map(|(name, path)| verify(path, name, &component.version, self.environment, self.cancel));
@@ -233,10 +234,11 @@ impl Acquirer<'_> {
         let name = &component.name;
         let go = match source {
             Source::Archive(archive) => {
-                self.web
-                    .reach(&archive.url)
-                    .await
-                    .map_err(|says| Failure::from(Stop::Says(says)))?;
+                let reached = tokio::select! {
+                    () = self.cancel.cancelled() => return Err(Stop::Interrupted.into()),
+                    reached = self.web.reach(&archive.url) => reached,
+                };
+                reached.map_err(Stop::Says)?;
                 None
             }
             Source::Go(module) => {
@@ -324,7 +326,7 @@ impl Acquirer<'_> {
         let bin = making.executables();
         let names: Vec<String> = component.executables.keys().cloned().collect();
         let made = names.iter().map(|name| (name.clone(), bin.join(name))).collect();
-        self.verify_all(component, &made).await?;
+        self.verify_all(component, &made).await.map_err(Stop::from)?;
         let label = origin.clone();
         let executables = blocking(move || making.finish(names.iter().map(String::as_str), &label)).await?;
         Ok(Acquired {
