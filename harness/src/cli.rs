@@ -87,6 +87,11 @@ impl SelectionArgs {
     fn select(&self, cases: &[Case]) -> Result<Vec<Case>, PlanError> {
         select(cases, &Selection { profile: Some(self.profile.clone()), cases: self.cases.clone() })
     }
+
+    /// How many cases the profile has.
+    fn profile_cases(&self, cases: &[Case]) -> usize {
+        cases.iter().filter(|case| case.profiles.contains(&self.profile.as_str())).count()
+    }
 }
 
 /// Where a run's results go, and its seed.
@@ -162,7 +167,7 @@ pub fn main(cases: Vec<Case>, built_from: PathBuf) -> ExitCode {
             places: cli.places,
             built_from,
             cases,
-            progress: progress::terminal(),
+            progress: Progress::new(progress::terminal()),
             cancel: interrupted(),
         };
         match dispatch(cli.command, &shell).await {

@@ -72,11 +72,8 @@ impl Places {
         }
         let here = std::env::current_dir().unwrap_or_default();
         let holds = |folder: &Path| folder.join("fixtures").join("contract.yaml").is_file();
-        here.ancestors()
-            .chain([built_from])
-            .find(|folder| holds(folder))
-            .map(Path::to_owned)
-            .ok_or(ProjectError::NoRoot { from: here })
+        let found = here.ancestors().chain([built_from]).find(|folder| holds(folder)).map(Path::to_owned);
+        found.ok_or(ProjectError::NoRoot { from: here })
     }
 }
 

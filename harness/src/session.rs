@@ -17,7 +17,7 @@ use crate::catalog::{Acquisition, cache_folder};
 use crate::finding::Figure;
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::report::{CaseReport, Report, ReportError, RunInfo, profile_results, promise_reports};
+use crate::report::{CaseReport, ProfileOutcome, ProfileResult, Report, ReportError, RunInfo, profile_result, promise_reports};
 use crate::runner::{Outcome, Runner, Shared, calibrate, machine};
 use crate::seed::Seed;
 use crate::stack::Stack;
@@ -39,8 +39,27 @@ pub struct Options {
     pub side_by_side: usize,
     /// Warm stack to use when it runs and fits; none to always bring an own one up.
     pub warm: Option<String>,
-    /// Profile that was asked for, for the judgement of the run's own figures.
-    pub whole_profile: Option<String>,
+    /// The profile that was asked for.
+    pub profile: String,
+    /// How many cases the profile has; fewer in a run leave it partial.
+    pub profile_cases: usize,
+}
+
+impl Options {
+    fn whole(&self, cases: usize) -> bool {
+        cases == self.profile_cases
+    }
+
+    /// The profile's result; a selection of its cases never is a success of the profile.
+    fn profile_result(&self, cases: &[CaseReport]) -> ProfileResult {
+        let result = profile_result(&self.profile, cases);
+        if self.whole(cases.len()) || result.result == ProfileOutcome::Failed {
+            return result;
+        }
+        let selected = format!("{} of its {} cases were selected", cases.len(), self.profile_cases);
+        let reason = result.reason.map_or_else(|| selected.clone(), |reason| format!("{selected}; {reason}"));
+        ProfileResult { result: ProfileOutcome::Partial, reason: Some(reason), ..result }
+    }
 }
 
 /// Cases side by side when nothing else is asked for: most of them wait for servers most of the time.
@@ -209,7 +228,7 @@ impl Session {
                 seconds: self.clock.elapsed().as_secs_f64(),
                 memory_bytes: machine::peak_memory(),
             },
-            profiles: profile_results(&cases),
+            profiles: vec![self.options.profile_result(&cases)],
             promises: promise_reports(&self.project.contract, &cases),
             cases,
             changed_values,
@@ -249,7 +268,7 @@ impl Session {
         if let Ok(Running { runner, own: Some(_) }) = &self.state {
             seconds("stack ready", "harness-up", runner.shared().stack.up.as_secs_f64());
         }
-        if self.options.whole_profile.as_deref() == Some("core") {
+        if self.options.profile == "core" && self.options.whole(outcomes.len()) {
             seconds("core profile", "harness-core-profile", self.clock.elapsed().as_secs_f64());
         }
         if let Ok(bound) = contract.bytes("harness-memory", "at-most") {

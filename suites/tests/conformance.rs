@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use harness::case::Case;
+use harness::progress::Progress;
 use harness::project::{Places, Project};
 use harness::runner::Outcome;
 use harness::seed::Seed;
@@ -17,24 +18,26 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
 
+/// The profile that the report judges; cases of other profiles are listed beside it.
+const PROFILE: &str = "core";
+
 /// What the tests share: the session, opened by the first that runs.
 struct Shared {
     runtime: Runtime,
     session: OnceCell<Session>,
     outcomes: Mutex<Vec<(usize, Outcome)>>,
-    whole: bool,
 }
 
 impl Shared {
     async fn run(&self, number: usize, case: &Case) -> Result<Outcome, String> {
-        let session = self.session.get_or_try_init(|| open(self.whole)).await?;
+        let session = self.session.get_or_try_init(|| open()).await?;
         let outcome = session.run(case).await;
         self.outcomes.lock().await.push((number, outcome.clone()));
         Ok(outcome)
     }
 }
 
-async fn open(whole: bool) -> Result<Session, String> {
+async fn open() -> Result<Session, String> {
     let places = Places { root: Some(suites::root()), ..Places::default() };
     let project = Project::load(&places, &suites::root()).map_err(|error| error.to_string())?;
     let seed = match std::env::var("CONFORM_SEED") {
@@ -46,9 +49,10 @@ async fn open(whole: bool) -> Result<Session, String> {
         report: suites::root().join("conform-report"),
         side_by_side: usual_side_by_side(),
         warm: None,
-        whole_profile: whole.then(|| "core".to_owned()),
+        profile: PROFILE.to_owned(),
+        profile_cases: suites::cases().iter().filter(|case| case.profiles.contains(&PROFILE)).count(),
     };
-    Ok(Session::open(project, options, harness::progress::terminal(), CancellationToken::new()).await)
+    Ok(Session::open(project, options, Progress::new(harness::progress::terminal()), CancellationToken::new()).await)
 }
 
 fn main() -> ExitCode {
@@ -58,13 +62,11 @@ fn main() -> ExitCode {
     cases.sort_by_key(|case| std::cmp::Reverse(case.bound));
     // A thread a test: how many run side by side is the runner's business, which knows what they wait for.
     arguments.test_threads = arguments.test_threads.or(Some(cases.len().max(1)));
-    let whole = arguments.filter.is_none() && arguments.skip.is_empty();
     let Ok(runtime) = Runtime::new() else { return ExitCode::from(3) };
     let shared = Arc::new(Shared {
         runtime,
         session: OnceCell::new(),
         outcomes: Mutex::default(),
-        whole,
     });
     let trials = cases.into_iter().enumerate().map(|(number, case)| trial(number, case, &shared)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);

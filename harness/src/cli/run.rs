@@ -45,7 +45,8 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
         report: args.report.report.clone(),
         side_by_side: args.jobs.unwrap_or_else(usual_side_by_side),
         warm: (!args.fresh).then_some(args.name),
-        whole_profile: args.selection.cases.is_empty().then_some(args.selection.profile),
+        profile_cases: args.selection.profile_cases(&shell.cases),
+        profile: args.selection.profile,
     };
     let session = Session::open(project, options, shell.progress.clone(), shell.cancel.clone()).await;
     let outcomes = session.run_all(&cases).await;
