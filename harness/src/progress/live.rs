@@ -39,7 +39,7 @@ impl Live {
     }
 }
 
-const TEMPLATE: &str = "{elapsed:>7} {spinner} {prefix:<26!} {wide_msg}";
+const TEMPLATE: &str = "{elapsed:>7} {spinner} {prefix:<26!}  {wide_msg}";
 
 impl Watcher for Live {
     fn step(&self, subject: &str, what: &str) {

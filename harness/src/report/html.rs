@@ -602,6 +602,17 @@ impl FigureRow {
             mark: percent(figure.bound),
             words: if figure.bound == 0.0 || !figure.bound.is_finite() {
                 String::new()
+            } else if share == "100" && figure.value < figure.bound {
+                // Rounding must not hide on which side of the bound the value lies.
+                text(&format!(
+                    "{} below the bound",
+                    quantity(figure.bound - figure.value, &figure.unit)
+                ))
+            } else if share == "100" && figure.value > figure.bound {
+                text(&format!(
+                    "{} above the bound",
+                    quantity(figure.value - figure.bound, &figure.unit)
+                ))
             } else {
                 format!("{share}% of the bound")
             },
@@ -709,6 +720,22 @@ mod tests {
     #[case("//host/x", "./host/x")]
     fn artifact_links_stay_in_the_folder(#[case] path: &str, #[case] href: &str) {
         assert_eq!(Artifact::of(path).href, href);
+    }
+
+    #[rstest]
+    #[case(50.0, "50% of the bound")]
+    #[case(100.0, "100% of the bound")]
+    #[case(99.999, "0.001 s below the bound")]
+    #[case(100.004, "0.004 s above the bound")]
+    fn rounding_does_not_hide_the_side_of_the_bound(#[case] value: f64, #[case] words: &str) {
+        let row = FigureRow::of(&Figure {
+            what: "w".into(),
+            value,
+            bound: 100.0,
+            at_least: false,
+            unit: "s".into(),
+        });
+        assert_eq!(row.words, words);
     }
 
     #[rstest]
