@@ -27,7 +27,7 @@ use selector::LabelSelector;
 /// One object of the tree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
-    /// File it stands in, relative to the tree's root.
+    /// File it stands in, the tree's root included.
     pub file: PathBuf,
     /// Line its document starts on, from 1.
     pub line: usize,
@@ -217,14 +217,13 @@ impl DeployTree {
                     path: file.clone(),
                     source,
                 })?;
-                let relative = file.strip_prefix(root).map(Path::to_owned).unwrap_or(file);
-                Ok((relative, text))
+                Ok((file, text))
             })
             .collect::<Result<Vec<_>, DeployError>>()?;
         Self::parse(root, &texts)
     }
 
-    /// The tree of these files (path relative to the root, text); `root` is for messages.
+    /// The tree of these files (path, text); paths and `root` are for messages.
     pub fn parse(root: &Path, files: &[(PathBuf, String)]) -> Result<Self, DeployError> {
         let mut objects: Vec<Object> = Vec::new();
         let mut places: HashMap<(String, String), usize> = HashMap::new();
@@ -545,13 +544,13 @@ spec: {groups: [{name: g, rules: []}]}
         let places: Vec<_> = tree
             .objects()
             .iter()
-            .map(|o| (o.id(), o.file.display().to_string()))
+            .map(|o| (o.id(), o.file.clone()))
             .collect();
         assert_eq!(
             places,
             [
-                ("A/one".to_owned(), "a.yaml".to_owned()),
-                ("A/two".to_owned(), "b/two.yaml".to_owned())
+                ("A/one".to_owned(), folder.path().join("a.yaml")),
+                ("A/two".to_owned(), folder.path().join("b/two.yaml"))
             ]
         );
     }

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
 
 /// All emitted shapes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,7 +113,7 @@ pub struct Series {
 #[derive(Debug, thiserror::Error)]
 pub enum ShapesError {
     /// The file cannot be read.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path}: {source}; shapes.yaml is one of the fixtures, give their folder with --root", path = .path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -119,18 +121,26 @@ pub enum ShapesError {
         source: std::io::Error,
     },
     /// The file does not parse.
-    #[error("{path}: {why}", path = .path.display())]
+    #[error("{path}:{line}:{column}: {why}", path = .path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and why, with line and column.
+        /// Line, from 1.
+        line: u64,
+        /// Column, from 1.
+        column: u64,
+        /// What is wrong and what to write instead.
         why: String,
     },
     /// A value does not fit its kind.
-    #[error("{path}: {place}: {why}", path = .path.display())]
+    #[error("{path}:{line}:{column}: {place}: {why}", path = .path.display())]
     Value {
         /// The file.
         path: PathBuf,
+        /// Line the metric starts on, from 1.
+        line: u64,
+        /// Column, from 1.
+        column: u64,
         /// `service/metric`.
         place: String,
         /// What is wrong and what to write instead.
@@ -150,16 +160,31 @@ impl Shapes {
 
     /// Parses and checks the text of a shapes file.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ShapesError> {
-        let shapes: Self = serde_saphyr::from_str(text).map_err(|error| ShapesError::Parse {
-            path: path.to_owned(),
-            why: error.to_string(),
+        let shapes: Self = serde_saphyr::from_str(text).map_err(|error| {
+            use serde_saphyr::MessageFormatter as _;
+            let bare = error.without_snippet();
+            // An error without a place concerns the text as a whole.
+            let (line, column) = bare.location().map_or((1, 1), |at| (at.line(), at.column()));
+            ShapesError::Parse {
+                path: path.to_owned(),
+                line,
+                column,
+                why: serde_saphyr::UserMessageFormatter
+                    .format_message(bare)
+                    .into_owned(),
+            }
         })?;
-        for service in &shapes.services {
-            for metric in &service.metrics {
-                metric.check().map_err(|why| ShapesError::Value {
-                    path: path.to_owned(),
-                    place: format!("{}/{}", service.key(), metric.name),
-                    why,
+        for (service_at, service) in shapes.services.iter().enumerate() {
+            for (metric_at, metric) in service.metrics.iter().enumerate() {
+                metric.check().map_err(|why| {
+                    let (line, column) = place(text, service_at, metric_at);
+                    ShapesError::Value {
+                        path: path.to_owned(),
+                        line,
+                        column,
+                        place: format!("{}/{}", service.key(), metric.name),
+                        why,
+                    }
                 })?;
             }
         }
@@ -171,6 +196,25 @@ impl Shapes {
     pub fn service(&self, key: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.key() == key)
     }
+}
+
+/// Line and column of a metric in the text, read once more because only a mistake needs them.
+fn place(text: &str, service: usize, metric: usize) -> (u64, u64) {
+    #[derive(Deserialize)]
+    struct Places {
+        services: Vec<Metrics>,
+    }
+    #[derive(Deserialize)]
+    struct Metrics {
+        metrics: Vec<Spanned<IgnoredAny>>,
+    }
+    serde_saphyr::from_str::<Places>(text)
+        .ok()
+        .and_then(|places| {
+            let at = places.services.get(service)?.metrics.get(metric)?.referenced;
+            Some((at.line(), at.column()))
+        })
+        .unwrap_or((1, 1))
 }
 
 impl Metric {
@@ -185,7 +229,16 @@ impl Metric {
         if self.series.is_empty() {
             return Err("a metric without `series` exposes nothing; leave it out or add one".into());
         }
+        let mut seen = Vec::new();
         for series in &self.series {
+            if seen.contains(&&series.labels) {
+                let labels: Vec<String> = series.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                return Err(format!(
+                    "two series have the labels {{{}}}; give one of them others, or leave it out",
+                    labels.join(", ")
+                ));
+            }
+            seen.push(&series.labels);
             let fits = match self.kind {
                 Kind::Counter => series.rate.is_some() && series.level.is_none() && series.age.is_none(),
                 Kind::Gauge => series.rate.is_none() && (series.level.is_some() != series.age.is_some()),
@@ -204,5 +257,37 @@ impl Metric {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const METRIC: &str = "services:
+- name: a
+  namespace: n
+  labels: {}
+  ports: {}
+  metrics:
+  - {name: ok, help: h, kind: gauge, series: [{level: 1}]}
+";
+
+    #[rstest]
+    #[case::unknown_field("  - {nam: x}", "s.yaml:8:6: unknown field `nam`")]
+    #[case::kind("  - {name: x, help: h, kind: gouge, series: []}", "s.yaml:8:29: unknown variant `gouge`")]
+    #[case::no_rate(
+        "  - {name: x_total, help: h, kind: counter, series: [{level: 1}]}",
+        "s.yaml:8:5: n/a/x_total: a counter's series needs `rate`"
+    )]
+    #[case::twice(
+        "  - {name: x, help: h, kind: gauge, series: [{labels: {a: b, c: d}, level: 1}, {labels: {c: d, a: b}, level: 2}]}",
+        "s.yaml:8:5: n/a/x: two series have the labels {c=d, a=b}"
+    )]
+    fn a_mistake_is_named_with_its_place(#[case] line: &str, #[case] expected: &str) {
+        let text = format!("{METRIC}{line}\n");
+        let error = Shapes::parse(Path::new("s.yaml"), &text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
     }
 }
