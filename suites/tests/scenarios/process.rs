@@ -27,6 +27,13 @@ pub(super) fn signal_to(pid: i32, signal: Signal) {
     kill_process(pid, signal).expect("the process is there and is ours");
 }
 
+/// Sends a signal to a process that may have ended already but was not waited for yet.
+pub(super) fn try_signal_to(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
 /// Every process that runs in `folder` or names it on its command line. One that has ended and
 /// waits for its parent has neither.
 pub(super) fn of(folder: &Path) -> Vec<Found> {
