@@ -253,7 +253,7 @@ mod tests {
         let scaled = scale(&group, 60).unwrap();
         assert_eq!(scaled.source, source(&group).unwrap());
         assert_ne!(scaled.source, source(&scaled.group).unwrap());
-        insta::assert_snapshot!(scaled.text, @"");
+        insta::assert_snapshot!(scaled.text);
     }
 
     /// An expression with durations in every place they can stand, and what it is with each divided.
@@ -261,7 +261,7 @@ mod tests {
         prop_oneof![
             Just("sum by (job) (rate(a{x=~\"[1m]\"}[D])) / ignoring(y) b offset D > 0.5"),
             Just("max_over_time((a + b)[D:D] offset -D) unless on(x) c"),
-            Just("quantile_over_time(0.9, a[D]) or vector(1) # D\n and absent_over_time(b[D])"),
+            Just("quantile_over_time(0.9, a[D]) or vector(1) # [7ms]\n and absent_over_time(b[D])"),
             Just("histogram_quantile(0.95, sum by (le) (rate(h_bucket[D] offset D))) == bool 1"),
         ]
     }
