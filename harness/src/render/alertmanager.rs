@@ -137,13 +137,16 @@ fn redirect_webhook(
     );
     if let Some(members) = webhook.as_object_mut() {
         members.insert("url".to_owned(), Value::from(redirected.as_str()));
-        let identity = members.shift_remove("http_config");
-        changes.left_out(
-            object,
-            format!("{at}.http_config"),
-            identity.as_ref(),
-            "the run's own receiver speaks plain HTTP and asks nobody who they are",
-        );
+        if members.shift_remove("http_config").is_some() {
+            // Its content is not shown: it may hold credentials, and the report is passed around.
+            changes.add(
+                object,
+                format!("{at}.http_config"),
+                "set",
+                "not set",
+                "the run's own receiver speaks plain HTTP and asks nobody who they are",
+            );
+        }
     }
     Ok(())
 }
@@ -227,6 +230,14 @@ mod tests {
         let rendered = rendered(&tree(TREE), 1).unwrap();
         insta::assert_snapshot!(rendered.files["alertmanager.yml"]);
         insta::assert_json_snapshot!((rendered.arguments, rendered.changed_values));
+    }
+
+    #[test]
+    fn credentials_of_a_webhook_do_not_reach_the_report() {
+        let rendered = rendered(&tree(TREE), 60).unwrap();
+        let listed = serde_json::to_string(&rendered.changed_values).unwrap();
+        assert!(listed.contains("http_config"), "{listed}");
+        assert!(!listed.contains("credentials"), "{listed}");
     }
 
     #[test]
