@@ -50,32 +50,42 @@ pub(crate) struct Churn {
 impl Churn {
     /// Replaces `share` of the members per minute; a tick is so many seconds long.
     pub(crate) fn new(members: u64, share: f64, tick: f64) -> Self {
+        // Times the most members that there are (below 2^27) still a u64; more ticks than any run has.
+        const LONGEST_LIFE: u64 = 1 << 36;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "positive, and saturating is right"
         )]
-        let life = (share > 0.0).then(|| ((60.0 / share / tick).round() as u64).max(1));
+        let life = (share > 0.0).then(|| ((60.0 / share / tick).round() as u64).clamp(1, LONGEST_LIFE));
         Self {
             members: members.max(1),
             life,
         }
     }
 
-    /// Generation of a member at a tick. Members are replaced one after the other, evenly over a life.
+    /// Ticks that a member is ahead of the first. Members are replaced one after the other, evenly over a life.
+    fn phase(self, member: u64, life: u64) -> u64 {
+        member * life / self.members
+    }
+
+    /// Generation of a member at a tick.
     pub(crate) fn generation(self, member: u64, tick: u64) -> u64 {
-        self.life.map_or(0, |life| {
-            let phase = u128::from(member) * u128::from(life) / u128::from(self.members);
-            u64::try_from((u128::from(tick) + phase) / u128::from(life)).unwrap_or(u64::MAX)
-        })
+        self.life
+            .map_or(0, |life| tick.saturating_add(self.phase(member, life)) / life)
+    }
+
+    /// Whether a generation of a member begins at a tick.
+    fn begins(self, member: u64, tick: u64) -> bool {
+        self.life
+            .is_some_and(|life| tick.saturating_add(self.phase(member, life)).is_multiple_of(life))
     }
 
     /// First tick at which a member is of a later generation than this.
     pub(crate) fn replaced_at(self, member: u64, generation: u64) -> Option<u64> {
         self.life.map(|life| {
-            let phase = u128::from(member) * u128::from(life) / u128::from(self.members);
-            let end = (u128::from(generation) + 1) * u128::from(life);
-            u64::try_from(end.saturating_sub(phase)).unwrap_or(u64::MAX)
+            let end = generation.saturating_add(1).saturating_mul(life);
+            end.saturating_sub(self.phase(member, life))
         })
     }
 
@@ -182,9 +192,7 @@ impl Plan {
         batch
             .stamp_values((slot.first..slot.first + slot.count).map(|member| self.value(member, slot.round)));
         if self.churn.any() && slot.round > 0 {
-            self.stamp_generations(batch, slot, |member| {
-                self.churn.generation(member, slot.round) != self.churn.generation(member, slot.round - 1)
-            });
+            self.stamp_generations(batch, slot, |member| self.churn.begins(member, slot.round));
         }
         Ok(())
     }
@@ -413,6 +421,8 @@ mod tests {
             prop_assert!(end > tick);
             prop_assert_eq!(churn.generation(member, end - 1), generation);
             prop_assert_eq!(churn.generation(member, end), generation + 1);
+            prop_assert!(churn.begins(member, end));
+            prop_assert_eq!(churn.begins(member, tick), tick == 0 && generation == 0 && member == 0 || tick > 0 && churn.generation(member, tick - 1) != generation);
         }
 
         /// forall churn: in each minute the given share of the series is replaced, give or take one
