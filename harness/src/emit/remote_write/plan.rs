@@ -374,9 +374,9 @@ mod tests {
         /// forall plans: the ledger of all batches is that of their decoded bodies
         #[test]
         fn the_ledger_is_what_the_bodies_say(
-            series in 1u64..60, per_second in 1u64..40, ms in 1u64..2_000, churn in prop_oneof![Just(0.0), 1.0..300.0], batch in 1u64..25
+            series in 1u32..60, per_second in 1u32..40, ms in 1u64..2_000, churn in prop_oneof![Just(0.0), 1.0..300.0], batch in 1u64..25
         ) {
-            let plan = Plan::new(&load(series, (series * per_second) as f64, ms, churn, batch)).unwrap();
+            let plan = Plan::new(&load(series.into(), f64::from(series * per_second), ms, churn, batch)).unwrap();
             let start_unix = 1_800_000_000_000;
             let mut sent = Sent::new(plan.clone(), start_unix);
             let mut read = Ledger::default();
@@ -404,8 +404,8 @@ mod tests {
 
         /// forall series, rounds: timestamps of a series grow
         #[test]
-        fn timestamps_of_a_series_grow(series in 1u64..5_000, per_second in 1u64..=1_000, round in 0u64..10_000, group in 0u64..50) {
-            let plan = Plan::new(&load(series, (series * per_second) as f64, 1_000, 0.0, 100)).unwrap();
+        fn timestamps_of_a_series_grow(series in 1u32..5_000, per_second in 1u32..=1_000, round in 0u64..10_000, group in 0u64..50) {
+            let plan = Plan::new(&load(series.into(), f64::from(series * per_second), 1_000, 0.0, 100)).unwrap();
             let group = group % plan.rounds().groups();
             let at = |round| plan.timestamp(plan.rounds().slot(round, group), 1_800_000_000_000);
             prop_assert!(at(round) < at(round + 1));
@@ -427,12 +427,12 @@ mod tests {
 
         /// forall churn: in each minute the given share of the series is replaced, give or take one
         #[test]
-        fn churn_is_the_share_replaced_per_minute(members in 1u64..2_000, percent in 1u64..=100, minute in 0u64..100) {
-            let churn = Churn::new(members, percent as f64 / 100.0, 0.001);
+        fn churn_is_the_share_replaced_per_minute(members in 1u64..2_000, percent in 1u32..=100, minute in 0u64..100) {
+            let churn = Churn::new(members, f64::from(percent) / 100.0, 0.001);
             let replaced: u64 = (0..members)
                 .map(|member| churn.generation(member, (minute + 1) * 60_000) - churn.generation(member, minute * 60_000))
                 .sum();
-            let expected = members * percent / 100;
+            let expected = members * u64::from(percent) / 100;
             prop_assert!(replaced.abs_diff(expected) <= 2, "{} instead of {}", replaced, expected);
         }
     }

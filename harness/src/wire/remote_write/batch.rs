@@ -447,7 +447,7 @@ mod tests {
                 .collect();
             let mut batch = make(&series, None);
             for (timestamp, first) in stampings {
-                let numbers: Vec<f64> = (0..series.len()).map(|n| first + n as f64).collect();
+                let numbers: Vec<f64> = series.iter().zip(0u32..).map(|(_, n)| first + f64::from(n)).collect();
                 batch.stamp_timestamp(timestamp).unwrap();
                 batch.stamp_values(numbers.iter().copied());
                 prop_assert_eq!(decode(batch.body()).unwrap(), structs(&series, timestamp, &numbers));
