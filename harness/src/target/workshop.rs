@@ -165,9 +165,10 @@ impl Grounds {
     /// Where a server of this target keeps its data.
     fn data_of(&self, server: &Prometheus) -> Result<PathBuf, Failure> {
         let known = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(server.base().as_str()).cloned().ok_or_else(|| {
-            Failure::Environment(format!("{} is not a server of this target", server.base()))
-        })
+        known
+            .get(server.base().as_str())
+            .cloned()
+            .ok_or_else(|| Failure::Environment(format!("{} is not a server of this target", server.base())))
     }
 
     /// An Alertmanager, rendered, drifted and written, and its client.
