@@ -7,6 +7,7 @@ pub mod local;
 mod ports;
 pub mod process;
 mod server;
+pub mod warm;
 mod workshop;
 
 use std::path::PathBuf;
