@@ -541,11 +541,7 @@ spec: {groups: [{name: g, rules: []}]}
         .unwrap();
         std::fs::write(folder.path().join("b/notes.txt"), "no manifest").unwrap();
         let tree = DeployTree::load(folder.path()).unwrap();
-        let places: Vec<_> = tree
-            .objects()
-            .iter()
-            .map(|o| (o.id(), o.file.clone()))
-            .collect();
+        let places: Vec<_> = tree.objects().iter().map(|o| (o.id(), o.file.clone())).collect();
         assert_eq!(
             places,
             [

@@ -19,6 +19,7 @@ pub mod contract;
 pub mod deploy;
 pub mod drawing;
 pub mod emit;
+mod files;
 pub mod finding;
 pub mod judge;
 pub mod mutant;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::case::Case;
 use crate::catalog::Acquisition;
+use crate::files;
 use crate::mutant::{Edit, Mutant};
 use crate::progress::Progress;
 use crate::project::Project;
@@ -118,8 +119,7 @@ async fn one(
     let report = options.report.join("mutants").join(&place);
     let folder = options.folder.join(&place);
     for folder in [&report, &folder] {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|error| files::words(&error, "making the folder", folder))?;
     }
     let stack = LocalStack::up(UpRequest {
         tree: tree.clone(),

@@ -49,6 +49,12 @@ pub enum ProjectError {
         /// Where the search began.
         from: PathBuf,
     },
+    /// The folder that was given is another one.
+    #[error("{root} holds no fixtures; give the folder that holds fixtures/ and deploy/ with --root", root = .root.display())]
+    WrongRoot {
+        /// The folder.
+        root: PathBuf,
+    },
     /// The contract cannot be used.
     #[error(transparent)]
     Contract(#[from] ContractError),
@@ -68,7 +74,11 @@ impl Places {
     /// folder upwards, else `built_from`, the folder this program was built from.
     pub fn root(&self, built_from: &Path) -> Result<PathBuf, ProjectError> {
         if let Some(root) = &self.root {
-            return Ok(root.clone());
+            return if root.join("fixtures").is_dir() {
+                Ok(root.clone())
+            } else {
+                Err(ProjectError::WrongRoot { root: root.clone() })
+            };
         }
         let here = std::env::current_dir().unwrap_or_default();
         let holds = |folder: &Path| folder.join("fixtures").join("contract.yaml").is_file();

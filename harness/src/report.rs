@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::drawing::Drawing;
+use crate::files;
 use crate::finding::{Figure, Finding};
 use crate::seed::Seed;
 use crate::stack::{ChangedValue, ComponentInfo};
@@ -217,7 +218,7 @@ pub enum MutantOutcome {
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A file cannot be written.
-    #[error("the report cannot be written to {path}: {source}", path = .path.display())]
+    #[error("{}", files::words(.source, "writing the report's", .path))]
     Write {
         /// The file.
         path: PathBuf,

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::case::{Case, CaseError, Context};
 use crate::contract::Contract;
 use crate::deploy::DeployTree;
+use crate::files;
 use crate::finding::{Figure, Findings};
 use crate::progress::{Progress, Watcher};
 use crate::report::CaseReport;
@@ -142,9 +143,10 @@ impl Runner {
         let started = Instant::now();
         let artifacts = self.shared.report.join("artifacts").join(case.id);
         let ended = match std::fs::create_dir_all(&artifacts) {
-            Err(error) => Err(CaseError::Environment(format!(
-                "the folder {} cannot be made: {error}",
-                artifacts.display()
+            Err(error) => Err(CaseError::Environment(files::words(
+                &error,
+                "making the folder",
+                &artifacts,
             ))),
             Ok(()) => self.run_in(case, artifacts).await,
         };

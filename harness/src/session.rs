@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::case::Case;
 use crate::catalog::{Acquisition, cache_folder};
+use crate::files;
 use crate::finding::Figure;
 use crate::progress::Progress;
 use crate::project::Project;
@@ -397,16 +398,11 @@ pub fn runs_folder() -> PathBuf {
 fn make_folders(run: &std::path::Path, report: &std::path::Path) -> Result<(), String> {
     let artifacts = report.join("artifacts");
     if artifacts.exists() {
-        std::fs::remove_dir_all(&artifacts).map_err(|error| {
-            format!(
-                "{} of an earlier run cannot be removed: {error}",
-                artifacts.display()
-            )
-        })?;
+        std::fs::remove_dir_all(&artifacts)
+            .map_err(|error| files::words(&error, "removing an earlier run's", &artifacts))?;
     }
     for folder in [run, &artifacts] {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|error| files::words(&error, "making the folder", folder))?;
     }
     Ok(())
 }

@@ -276,7 +276,10 @@ mod tests {
 
     #[rstest]
     #[case::unknown_field("  - {nam: x}", "s.yaml:8:6: unknown field `nam`")]
-    #[case::kind("  - {name: x, help: h, kind: gouge, series: []}", "s.yaml:8:30: unknown variant `gouge`")]
+    #[case::kind(
+        "  - {name: x, help: h, kind: gouge, series: []}",
+        "s.yaml:8:30: unknown variant `gouge`"
+    )]
     #[case::no_rate(
         "  - {name: x_total, help: h, kind: counter, series: [{level: 1}]}",
         "s.yaml:8:5: n/a/x_total: a counter's series needs `rate`"

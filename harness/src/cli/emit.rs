@@ -23,7 +23,7 @@ pub(super) struct MetricsArgs {
 
 pub(super) async fn emit(command: EmitCommand, shell: &Shell) -> Result<Exit, CliError> {
     let EmitCommand::Metrics(args) = command;
-    let report = run_until(args.options, shell.cancel.clone())
+    let report = run_until(args.options, shell.cancel.clone(), &shell.progress)
         .await
         .map_err(|error| CliError::Environment(error.to_string()))?;
     if args.json {

@@ -14,6 +14,7 @@ use clap::Args;
 use super::run::TargetName;
 use super::{CliError, Shell, print};
 use crate::catalog::cache_folder;
+use crate::files;
 use crate::project::Places;
 use crate::seed::Seed;
 use crate::session::{COMPONENTS, runs_folder, unavailable};
@@ -89,12 +90,8 @@ pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
     if let Status::Up { pid, .. } | Status::Starting { pid } = warm::status(&state).map_err(environment)? {
         return Err(environment(WarmError::Running { pid, path: state }));
     }
-    std::fs::create_dir_all(runs_folder()).map_err(|error| {
-        environment(format!(
-            "the folder {} cannot be made: {error}",
-            runs_folder().display()
-        ))
-    })?;
+    std::fs::create_dir_all(runs_folder())
+        .map_err(|error| environment(files::words(&error, "making the folder", &runs_folder())))?;
     let mut keeper = Command::new(std::env::current_exe().map_err(environment)?);
     keeper.args(place_arguments(&shell.places, &project.root));
     keeper.args([
@@ -139,9 +136,9 @@ fn absolute(path: &std::path::Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Where a keeper leaves its log and its servers' configurations and logs.
+/// Where a keeper leaves its log and its servers' configurations and logs, until it is taken down.
 fn kept_folder(name: &str) -> PathBuf {
-    cache_folder().join("warm").join(name)
+    runs_folder().join(format!("{name}.warm"))
 }
 
 pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError> {
@@ -173,7 +170,12 @@ pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError
 
 pub(super) async fn down(args: &NameArgs) -> Result<Exit, CliError> {
     let state = warm::state_file(&runs_folder(), &args.name);
-    print(match warm::down(&state).await.map_err(environment)? {
+    let down = warm::down(&state).await.map_err(environment)?;
+    if down != Down::Absent {
+        // Logs of a stack that nobody wants any more; a folder that cannot be removed harms nobody.
+        let _ = std::fs::remove_dir_all(kept_folder(&args.name));
+    }
+    print(match down {
         Down::Absent => "no warm stack of that name runs",
         Down::Stopped => "taken down",
         Down::Swept => "its keeper had ended before; what it left is removed",

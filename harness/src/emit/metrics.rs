@@ -19,6 +19,7 @@ use super::one_core::{CoreError, on_one_core};
 use super::player::Clock;
 use super::remote_write::plan::{Churn, digits};
 use super::remote_write::{Failure, Latency, Load, SendError, per_second, send};
+use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::units::{Ratio, Span};
 use crate::wire::openmetrics::{Kind, OpenMetricsError};
@@ -284,11 +285,15 @@ pub async fn run(options: MetricsOptions) -> Result<EmitReport, EmitError> {
             () = on_interrupt.cancelled() => {}
         }
     });
-    run_until(options, stop).await
+    run_until(options, stop, &Progress::silent()).await
 }
 
-/// Emits until the duration is over or `stop` is given.
-pub async fn run_until(options: MetricsOptions, stop: CancellationToken) -> Result<EmitReport, EmitError> {
+/// Emits until the duration is over or `stop` is given; `progress` hears where it listens.
+pub async fn run_until(
+    options: MetricsOptions,
+    stop: CancellationToken,
+    progress: &Progress,
+) -> Result<EmitReport, EmitError> {
     let seed = options.seed.unwrap_or_else(Seed::fresh);
     let mut labels = IndexMap::new();
     for label in &options.labels {
@@ -313,7 +318,9 @@ pub async fn run_until(options: MetricsOptions, stop: CancellationToken) -> Resu
             };
             by_remote_write(load, stop).await
         }
-        (None, Some(address), None) => listen::run(address, options, labels, seed, stop).await,
+        (None, Some(address), None) => {
+            listen::run(address, options, labels, seed, stop, progress.clone()).await
+        }
         (None, None, Some(path)) => {
             let path = path.clone();
             let (report, cpu) =
@@ -518,7 +525,9 @@ mod tests {
         options.backfill = Some(path.clone());
         options.churn = Ratio(0.1);
         options.seed = Some(Seed(1));
-        let report = run_until(options, CancellationToken::new()).await.unwrap();
+        let report = run_until(options, CancellationToken::new(), &Progress::silent())
+            .await
+            .unwrap();
         let samples = crate::wire::openmetrics::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
         assert_eq!(report.ledger.samples, 600);
         assert_eq!(samples.len(), 600);

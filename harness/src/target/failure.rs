@@ -6,6 +6,7 @@ use std::path::Path;
 use super::TargetError;
 use super::process::{End, Obituary, ProcessError};
 use crate::component::ClientError;
+use crate::files;
 use crate::render::RenderError;
 use crate::stack::WorkshopError;
 
@@ -70,19 +71,7 @@ impl From<ClientError> for Failure {
 impl Failure {
     /// A file or folder could not be written or read.
     pub(super) fn file(error: &io::Error, doing: &str, path: &Path) -> Self {
-        Self::Environment(file_words(error, doing, path))
-    }
-}
-
-/// An error of a file, the cause first; a full disk with its remedy.
-pub(super) fn file_words(error: &io::Error, doing: &str, path: &Path) -> String {
-    let path = path.display();
-    if error.kind() == io::ErrorKind::StorageFull {
-        format!(
-            "no space left on device: {doing} {path} failed; make room on its file system or choose another folder"
-        )
-    } else {
-        format!("{error}: {doing} {path} failed")
+        Self::Environment(files::words(error, doing, path))
     }
 }
 
@@ -186,12 +175,5 @@ mod tests {
             log: "server.log".into(),
         });
         assert!(matches!(failure, Failure::Environment(why) if why.contains("killed from outside")));
-    }
-
-    #[test]
-    fn a_full_disk_is_the_first_word() {
-        let error = io::Error::from(io::ErrorKind::StorageFull);
-        let words = file_words(&error, "writing", Path::new("/runs/1/prometheus.yml"));
-        assert!(words.starts_with("no space left on device"), "{words}");
     }
 }

@@ -15,7 +15,7 @@ pub use super::folder::{Owner, sweep};
 
 use super::failure::Failure;
 use super::folder::RunFolder;
-use super::process::Process;
+use super::process::{Obituary, Process};
 use super::server::{Place, Server};
 use super::workshop::{
     ALERTMANAGER_ENDPOINT, Grounds, LocalWorkshop, PORT_TRIES, PROMETHEUS_ENDPOINT, address, free_address,
@@ -180,7 +180,7 @@ impl LocalStack {
             obituary = self.prometheus.died() => obituary,
             obituary = self.alertmanager.died() => obituary,
         };
-        format!("a shared server ended during the run: {obituary}")
+        ended(&obituary)
     }
 
     /// Drifts that found nothing to change on any server so far, clones included. A mutant whose
@@ -230,13 +230,19 @@ impl LocalStack {
 
 fn trouble(process: &Process) -> Option<String> {
     if let Some(end) = process.end() {
-        let obituary = process.obituary(end);
-        return Some(format!("a shared server ended during the run: {obituary}"));
+        return Some(ended(&process.obituary(end)));
     }
-    process
-        .words()
-        .contains("no space left on device")
-        .then(|| format!("no space left on device, says {}", process.log().display()))
+    process.words().contains("no space left on device").then(|| {
+        format!(
+            "no space left on device, says {}; make room on the file system of the run's folder",
+            process.log().display()
+        )
+    })
+}
+
+/// The end of a shared server as a reason: its cause first.
+fn ended(obituary: &Obituary) -> String {
+    format!("{obituary}; it ended while cases relied on it")
 }
 
 /// The endpoints that the harness plays.

@@ -102,6 +102,9 @@ impl std::fmt::Display for Obituary {
         let log = self.log.display();
         match &self.cause {
             Some(cause) => write!(f, "{}: {cause} ({}; log: {log})", self.name, self.end),
+            None if matches!(self.end, End::Signal(_)) => {
+                write!(f, "{} {} (log: {log})", self.name, self.end)
+            }
             None => write!(f, "{} {} without a word (log: {log})", self.name, self.end),
         }
     }

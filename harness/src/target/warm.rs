@@ -556,7 +556,7 @@ fn died(state_file: &Path, servers: &[WarmServer]) -> Option<String> {
         .find(|server| server.process.is_some_and(|process| !process.alive()))
         .map(|server| {
             format!(
-                "a shared server ended during the run: {} of the warm stack (log: {})",
+                "{} of the warm stack is gone (log: {}); it ended while cases relied on it",
                 server.name,
                 server.log.display()
             )

@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::failure::{Failure, file_words};
+use super::failure::Failure;
 use super::folder::RunFolder;
 use super::ports;
 use super::process::{End, Process, Program};
@@ -22,6 +22,7 @@ use crate::component::ClientError;
 use crate::component::alertmanager::Alertmanager;
 use crate::component::prometheus::Prometheus;
 use crate::deploy::DeployTree;
+use crate::files;
 use crate::mutant::Edit;
 use crate::render::{self, Addresses, AlertmanagerRequest, Endpoint, PrometheusRequest, Rendered};
 use crate::shapes::Shapes;
@@ -459,7 +460,7 @@ impl Workshop for LocalWorkshop {
     fn scratch(&self, name: &str) -> Result<PathBuf, WorkshopError> {
         let path = self.folder.join("scratch").join(file_name(name));
         fs::create_dir_all(&path)
-            .map_err(|error| WorkshopError::Environment(file_words(&error, "making", &path)))?;
+            .map_err(|error| WorkshopError::Environment(files::words(&error, "making", &path)))?;
         Ok(path)
     }
 

@@ -118,7 +118,11 @@ impl Ground {
     #[track_caller]
     pub(super) fn assert_clean(&self) {
         process::gone(self.path());
-        assert_eq!(names(&self.runs()), Vec::<String>::new(), "left in the folder of runs");
+        assert_eq!(
+            names(&self.runs()),
+            Vec::<String>::new(),
+            "left in the folder of runs"
+        );
     }
 }
 
@@ -126,7 +130,13 @@ impl Ground {
 pub(super) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .expect("the folder can be read")
-        .map(|entry| entry.expect("an entry can be read").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry can be read")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     names.sort();
     names
@@ -161,6 +171,14 @@ impl Running {
             assert!(ended.is_none(), "conform ended without saying `{words}`:\n{said}");
             Err(said)
         });
+    }
+
+    /// Whether it has ended.
+    pub(super) fn ended(&mut self) -> Option<()> {
+        self.child
+            .try_wait()
+            .expect("its state can be asked for")
+            .map(drop)
     }
 
     /// Waits for its end.

@@ -61,7 +61,9 @@ pub(super) fn appears(folder: &Path, executable: &str) -> Found {
         all.iter()
             .find(|found| {
                 let program = found.command.split(' ').next().unwrap_or_default();
-                Path::new(program).file_name().is_some_and(|name| name == executable)
+                Path::new(program)
+                    .file_name()
+                    .is_some_and(|name| name == executable)
             })
             .cloned()
             .ok_or_else(|| format!("of {} there are only {all:?}", folder.display()))

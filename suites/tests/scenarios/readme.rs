@@ -59,7 +59,10 @@ fn every_command_of_the_documentation_is_one() {
             tried += 1;
         }
     }
-    assert!(tried > 10, "only {tried} commands were found in the documentation");
+    assert!(
+        tried > 10,
+        "only {tried} commands were found in the documentation"
+    );
 }
 
 /// The packages and test targets that a `cargo test` names are there.
@@ -78,5 +81,8 @@ fn assert_targets(arguments: &[&str], shown: &str) {
 fn commands_are_found_in_fences_and_in_text() {
     let text = "Run `cargo conform list` and `this`.\n```sh\nA=b cargo conform run --fresh  # now\nls\n```\n`cargo test`";
     let found: Vec<String> = commands(text).iter().map(|command| command.join(" ")).collect();
-    assert_eq!(found, ["cargo conform list", "cargo conform run --fresh", "cargo test"]);
+    assert_eq!(
+        found,
+        ["cargo conform list", "cargo conform run --fresh", "cargo test"]
+    );
 }

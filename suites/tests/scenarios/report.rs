@@ -33,14 +33,20 @@ pub(super) fn assert_environment(ended: &Ended, folder: &Path, id: &str, cause: 
     let case = case(&report, id);
     assert_eq!(case.verdict, Verdict::Environment, "{case:#?}");
     let reason = case.reason.clone().unwrap_or_default();
-    assert!(reason.starts_with(cause), "the cause `{cause}` does not come first: {reason}");
+    assert!(
+        reason.starts_with(cause),
+        "the cause `{cause}` does not come first: {reason}"
+    );
     assert!(ended.stdout.contains("environment"), "{ended}");
     let junit = fs::read_to_string(folder.join("junit.xml")).expect("junit.xml is written");
     let html = fs::read_to_string(folder.join("index.html")).expect("index.html is written");
     for (file, text) in [("junit.xml", &junit), ("index.html", &html)] {
         let unescaped = unescape(text);
         assert!(unescaped.contains(cause), "{file} does not say `{cause}`");
-        assert!(unescaped.contains("environment"), "{file} does not say `environment`");
+        assert!(
+            unescaped.contains("environment"),
+            "{file} does not say `environment`"
+        );
     }
     assert!(junit.contains("<error") && !junit.contains("<failure"), "{junit}");
     reason
@@ -60,5 +66,7 @@ fn unescape(text: &str) -> String {
         ("&amp;", "&"),
     ]
     .into_iter()
-    .fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+    .fold(text.to_owned(), |text, (escaped, plain)| {
+        text.replace(escaped, plain)
+    })
 }

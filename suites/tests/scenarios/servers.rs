@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use harness::catalog::DoctorLine;
 use harness::verdict::{Exit, Verdict};
 use rstest::rstest;
 use rustix::process::Signal;
@@ -55,6 +56,18 @@ fn version(component: &str) -> String {
     component.version.clone()
 }
 
+/// An executable of a component, as the doctor finds it.
+pub(super) fn executable(ground: &Ground, component: &str, name: &str) -> PathBuf {
+    let doctor = ground.run(["doctor", "--json"]);
+    let lines: Vec<DoctorLine> = serde_json::from_str(&doctor.stdout).expect("the doctor prints JSON");
+    lines
+        .into_iter()
+        .filter(|line| line.subject == component)
+        .flat_map(|line| line.paths)
+        .find(|path| path.file_name().is_some_and(|file| file == name))
+        .unwrap_or_else(|| panic!("{name} is not ready: {}", doctor.stdout))
+}
+
 /// `conform` where nothing can be fetched, built or found: every way to have a server is shut.
 fn shut_off<'a>(ground: &Ground, arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut conform = ground.conform(arguments);
@@ -76,7 +89,10 @@ fn shut_off<'a>(ground: &Ground, arguments: impl IntoIterator<Item = &'a str>) -
     "prometheus: the flux capacitor is empty (exited with code 2; log: "
 )]
 #[case::killed("kill -KILL $$", "prometheus was killed from outside (signal 9)")]
-fn a_server_that_ends_at_its_start_is_the_machines_fault_in_its_own_words(#[case] does: &str, #[case] cause: &str) {
+fn a_server_that_ends_at_its_start_is_the_machines_fault_in_its_own_words(
+    #[case] does: &str,
+    #[case] cause: &str,
+) {
     let ground = Ground::with_servers();
     let mut conform = ground.conform(["run", "--fresh", "--case", LONG]);
     conform.env("CONFORM_PROMETHEUS_BIN", pretended(&ground, does));
@@ -107,7 +123,12 @@ fn a_server_that_is_killed_in_the_middle_ends_the_case_at_once() {
 #[case::another_program("/bin/true", "/bin/true says ")]
 fn a_wrong_server_at_an_explicit_path_is_refused(#[case] path: &str, #[case] cause: &str) {
     let ground = Ground::with_servers();
-    assert_wrong(&ground, path, cause, &["expected", "point CONFORM_PROMETHEUS_BIN at a prometheus"][1..]);
+    assert_wrong(
+        &ground,
+        path,
+        cause,
+        &["expected", "point CONFORM_PROMETHEUS_BIN at a prometheus"][1..],
+    );
 }
 
 #[test]
@@ -116,7 +137,10 @@ fn a_server_of_another_version_is_refused_with_both_versions() {
     let folder = ground.path().join("other");
     fs::create_dir(&folder).expect("a folder can be made");
     for name in ["prometheus", "promtool"] {
-        script(&folder.join(name), &format!("echo '{name}, version 2.1.0 (branch: HEAD, revision: 0)'"));
+        script(
+            &folder.join(name),
+            &format!("echo '{name}, version 2.1.0 (branch: HEAD, revision: 0)'"),
+        );
     }
     let folder = folder.display().to_string();
     let expected = format!("expected {}", version("prometheus"));
@@ -140,10 +164,19 @@ fn assert_wrong(ground: &Ground, path: &str, cause: &str, says: &[&str]) {
     let reason = assert_environment(&ended, &ground.report(), LONG, cause);
     let doctor = with(&["doctor"]);
     assert_eq!(doctor.code, i32::from(Exit::Environment.code()), "{doctor}");
-    assert!(doctor.stdout.contains("unavailable") && doctor.stdout.contains(cause), "{doctor}");
+    assert!(
+        doctor.stdout.contains("unavailable") && doctor.stdout.contains(cause),
+        "{doctor}"
+    );
     for words in says {
-        assert!(reason.contains(words), "the reason does not say `{words}`: {reason}");
-        assert!(doctor.stdout.contains(words), "the doctor does not say `{words}`: {doctor}");
+        assert!(
+            reason.contains(words),
+            "the reason does not say `{words}`: {reason}"
+        );
+        assert!(
+            doctor.stdout.contains(words),
+            "the doctor does not say `{words}`: {doctor}"
+        );
     }
     ground.assert_clean();
 }
@@ -189,8 +222,14 @@ fn servers_that_cannot_be_had_are_named_with_the_remedy_for_each_case(
         "nothing in",
         "or set CONFORM_PROMETHEUS_BIN",
     ] {
-        assert!(reason.contains(words), "the reason does not say `{words}`: {reason}");
-        assert!(doctor.stdout.contains(words), "the doctor does not say `{words}`: {doctor}");
+        assert!(
+            reason.contains(words),
+            "the reason does not say `{words}`: {reason}"
+        );
+        assert!(
+            doctor.stdout.contains(words),
+            "the doctor does not say `{words}`: {doctor}"
+        );
     }
     // What the machine lacks is said of every case, not of the one that looked first.
     let report = read(&ground.report());
@@ -211,14 +250,21 @@ fn corrupt_cache(ground: &Ground) -> PathBuf {
     let real = harness::catalog::cache_folder().join("servers");
     let cache = ground.path().join("cache");
     for component in ["prometheus", "alertmanager"] {
-        for entry in fs::read_dir(real.join(component)).expect("the cache can be read").flatten() {
+        for entry in fs::read_dir(real.join(component))
+            .expect("the cache can be read")
+            .flatten()
+        {
             if !entry.path().join("manifest.json").is_file() {
                 continue;
             }
             let to = cache.join("servers").join(component).join(entry.file_name());
             fs::create_dir_all(to.join("bin")).expect("a folder can be made");
-            fs::copy(entry.path().join("manifest.json"), to.join("manifest.json")).expect("a file can be copied");
-            for file in fs::read_dir(entry.path().join("bin")).expect("the cache can be read").flatten() {
+            fs::copy(entry.path().join("manifest.json"), to.join("manifest.json"))
+                .expect("a file can be copied");
+            for file in fs::read_dir(entry.path().join("bin"))
+                .expect("the cache can be read")
+                .flatten()
+            {
                 // The real entry is only read: what is to be changed is copied.
                 let from = file.path();
                 let to = to.join("bin").join(file.file_name());
@@ -251,7 +297,10 @@ fn a_corrupt_cache_entry_is_named_moved_away_and_not_run() {
     let ended = ground.end(shut_off(&ground, ["run", "--fresh", "--case", LONG]));
     let reason = assert_environment(&ended, &ground.report(), LONG, "go build: ");
     assert!(reason.contains(corrupt), "{reason}");
-    assert!(ended.stderr.contains("the cached copy is corrupt and made anew"), "{ended}");
+    assert!(
+        ended.stderr.contains("the cached copy is corrupt and made anew"),
+        "{ended}"
+    );
     let aside: Vec<String> = super::ground::names(&shelf)
         .into_iter()
         .filter(|name| name.contains("corrupt"))
@@ -281,9 +330,11 @@ fn a_killed_run_takes_its_servers_with_it_and_the_next_run_sweeps_its_folder() {
     let running = in_the_middle(&ground);
     process::signal_to(running.pid(), Signal::KILL);
     assert_eq!(running.ends(BOUND).code, 128 + Signal::KILL.as_raw());
-    wait("the killed run's servers gone", BOUND, || match process::of(&ground.runs()) {
-        none if none.is_empty() => Ok(()),
-        left => Err(format!("{left:?}")),
+    wait("the killed run's servers gone", BOUND, || {
+        match process::of(&ground.runs()) {
+            none if none.is_empty() => Ok(()),
+            left => Err(format!("{left:?}")),
+        }
     });
     let left = super::ground::names(&ground.runs());
     assert_eq!(left.len(), 1, "a killed run cannot remove its folder: {left:?}");

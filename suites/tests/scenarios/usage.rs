@@ -26,7 +26,11 @@ use super::ground::Ground;
     "no case belongs to the profile `nightly`",
     "the profiles are core"
 )]
-fn a_wrong_name_is_a_usage_error_with_a_hint(#[case] arguments: &[&str], #[case] cause: &str, #[case] hint: &str) {
+fn a_wrong_name_is_a_usage_error_with_a_hint(
+    #[case] arguments: &[&str],
+    #[case] cause: &str,
+    #[case] hint: &str,
+) {
     let ground = Ground::new();
     let ended = ground.run(arguments.iter().copied());
     assert_eq!(ended.code, i32::from(Exit::Usage.code()), "{ended}");
@@ -53,5 +57,8 @@ fn a_wrong_command_line_is_a_usage_error(#[case] arguments: &[&str], #[case] say
 fn help_is_no_error() {
     let ended = Ground::new().run(["run", "--help"]);
     assert_eq!(ended.code, 0, "{ended}");
-    assert!(ended.stdout.contains("--case <ID>") && ended.stderr.is_empty(), "{ended}");
+    assert!(
+        ended.stdout.contains("--case <ID>") && ended.stderr.is_empty(),
+        "{ended}"
+    );
 }

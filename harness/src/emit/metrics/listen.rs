@@ -17,6 +17,7 @@ use crate::emit::ledger::{Entry, Summary};
 use crate::emit::one_core::on_one_core;
 use crate::emit::player::{Clock, serve};
 use crate::emit::remote_write::plan::{Churn, digits, start_value};
+use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::wait::until_scheduled;
 use crate::wire::exposition::Format;
@@ -51,6 +52,7 @@ pub(super) async fn run(
     labels: IndexMap<String, String>,
     seed: Seed,
     stop: CancellationToken,
+    progress: Progress,
 ) -> Result<EmitReport, EmitError> {
     let work = move || async move {
         let exposed = Arc::new(Exposed::new(&options, &labels, seed));
@@ -60,7 +62,8 @@ pub(super) async fn run(
         let address = serve(router, address, &closing)
             .await
             .map_err(|source| EmitError::Listen { address, source })?;
-        tracing::info!(%address, series = options.series, "exposing");
+        // With port 0 the system chose one, which only this line tells.
+        progress.step("emit", format!("exposing {} series on {address}", options.series));
         tokio::select! {
             () = until_scheduled(began + options.duration.0) => {}
             () = stop.cancelled() => {}
