@@ -4,10 +4,15 @@
 //! Clients know an address and nothing of how the server came to run.
 
 pub mod alertmanager;
+mod http;
+mod instant;
+mod own_metrics;
 pub mod prometheus;
 pub mod receiver;
 
 use std::time::Duration;
+
+pub use http::http_client;
 
 /// Why a server could not be asked, or what it answered instead.
 #[derive(Debug, Clone, thiserror::Error)]

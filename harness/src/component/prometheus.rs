@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use reqwest::Method;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use super::ClientError;
+use super::http::Server;
+use super::{ClientError, own_metrics};
+
+mod wire;
 
 /// A client of one Prometheus server.
 #[derive(Debug, Clone)]
 pub struct Prometheus {
-    base: Url,
-    http: reqwest::Client,
+    server: Server,
 }
 
 /// A set of labels, in the server's order.
@@ -125,61 +129,65 @@ pub struct ActiveAlert {
 impl Prometheus {
     /// A client of the server at `base` (`http://host:port/`).
     pub fn new(base: Url) -> Result<Self, ClientError> {
-        let _ = base;
-        todo!()
+        Ok(Self {
+            server: Server::new("prometheus", base)?,
+        })
     }
 
     /// Where it is.
     #[must_use]
     pub fn base(&self) -> &Url {
-        &self.base
+        self.server.base()
     }
 
     /// Whether `/-/ready` says so; the error says what it said instead.
     pub async fn ready(&self) -> Result<(), ClientError> {
-        todo!()
+        self.server.get("/-/ready").await.map(drop)
     }
 
     /// Version the server reports (`/api/v1/status/buildinfo`).
     pub async fn version(&self) -> Result<String, ClientError> {
-        todo!()
+        let info: wire::BuildInfo = self.get("/api/v1/status/buildinfo").await?;
+        Ok(info.version)
     }
 
     /// Flags by name without dashes (`/api/v1/status/flags`).
     pub async fn flags(&self) -> Result<IndexMap<String, String>, ClientError> {
-        todo!()
+        self.get("/api/v1/status/flags").await
     }
 
     /// Runtime information (`/api/v1/status/runtimeinfo`), raw.
     pub async fn runtime_info(&self) -> Result<Value, ClientError> {
-        todo!()
+        self.get("/api/v1/status/runtimeinfo").await
     }
 
     /// Loaded configuration as YAML (`/api/v1/status/config`).
     pub async fn config(&self) -> Result<String, ClientError> {
-        todo!()
+        let config: wire::Config = self.get("/api/v1/status/config").await?;
+        Ok(config.yaml)
     }
 
     /// Blocks, oldest first.
     pub async fn blocks(&self) -> Result<Vec<Block>, ClientError> {
-        todo!()
+        let list: wire::Blocks = self.get("/api/v1/status/tsdb/blocks").await?;
+        let mut blocks: Vec<Block> = list.blocks.into_iter().map(Into::into).collect();
+        blocks.sort_by(|a, b| (a.min_time, a.max_time, &a.ulid).cmp(&(b.min_time, b.max_time, &b.ulid)));
+        Ok(blocks)
     }
 
     /// Head and cardinality statistics (`/api/v1/status/tsdb`), raw.
     pub async fn tsdb(&self) -> Result<Value, ClientError> {
-        todo!()
+        self.get("/api/v1/status/tsdb").await
     }
 
     /// Instant query that gives a vector or scalar; now when `at` (unix seconds) is none.
     pub async fn query(&self, expression: &str, at: Option<f64>) -> Result<Vec<Sample>, ClientError> {
-        let _ = (expression, at);
-        todo!()
+        self.instant(expression, at, wire::Result::samples).await
     }
 
     /// Instant query of a range vector selector: the raw samples.
     pub async fn raw(&self, selector: &str, at: Option<f64>) -> Result<Vec<Series>, ClientError> {
-        let _ = (selector, at);
-        todo!()
+        self.instant(selector, at, wire::Result::series).await
     }
 
     /// Range query, instants in unix seconds.
@@ -190,49 +198,111 @@ impl Prometheus {
         to: f64,
         step: Duration,
     ) -> Result<Vec<Series>, ClientError> {
-        let _ = (expression, from, to, step);
-        todo!()
+        let form = [
+            ("query", expression.to_owned()),
+            ("start", instant(from)),
+            ("end", instant(to)),
+            ("step", instant(step.as_secs_f64())),
+        ];
+        self.post_form("/api/v1/query_range", &form, wire::Result::series)
+            .await
     }
 
     /// Label sets of the series that match, within the instants (unix seconds).
     pub async fn series(&self, selectors: &[&str], from: f64, to: f64) -> Result<Vec<Labels>, ClientError> {
-        let _ = (selectors, from, to);
-        todo!()
+        let mut form = vec![("start", instant(from)), ("end", instant(to))];
+        form.extend(
+            selectors
+                .iter()
+                .map(|selector| ("match[]", (*selector).to_owned())),
+        );
+        self.post_form("/api/v1/series", &form, Ok).await
     }
 
     /// Active targets.
     pub async fn targets(&self) -> Result<Vec<ActiveTarget>, ClientError> {
-        todo!()
+        let targets: wire::Targets = self.get("/api/v1/targets?state=active").await?;
+        Ok(targets.active.into_iter().map(Into::into).collect())
     }
 
     /// Loaded rules of every group.
     pub async fn rules(&self) -> Result<Vec<LoadedRule>, ClientError> {
-        todo!()
+        let rules: wire::Rules = self.get("/api/v1/rules").await?;
+        Ok(rules.groups.into_iter().flat_map(wire::Group::rules).collect())
     }
 
     /// Active alerts.
     pub async fn alerts(&self) -> Result<Vec<ActiveAlert>, ClientError> {
-        todo!()
+        let answer = self.server.get("/api/v1/alerts").await?;
+        let envelope: wire::Envelope<wire::Alerts> = answer.json()?;
+        envelope
+            .data
+            .alerts
+            .into_iter()
+            .map(|alert| alert.read().map_err(|why| answer.unreadable(why)))
+            .collect()
     }
 
     /// URLs of the Alertmanagers it has found.
     pub async fn alertmanagers(&self) -> Result<Vec<String>, ClientError> {
-        todo!()
+        let found: wire::Alertmanagers = self.get("/api/v1/alertmanagers").await?;
+        Ok(found.active.into_iter().map(|one| one.url).collect())
     }
 
     /// Takes a snapshot (admin API); its folder name below `data/snapshots`.
     pub async fn snapshot(&self, skip_head: bool) -> Result<String, ClientError> {
-        let _ = skip_head;
-        todo!()
+        let path = format!("/api/v1/admin/tsdb/snapshot?skip_head={skip_head}");
+        let answer = self.server.ask(Method::POST, &path, |request| request).await?;
+        let envelope: wire::Envelope<wire::Snapshot> = answer.json()?;
+        Ok(envelope.data.name)
     }
 
     /// Reloads the configuration (`POST /-/reload`).
     pub async fn reload(&self) -> Result<(), ClientError> {
-        todo!()
+        self.server
+            .ask(Method::POST, "/-/reload", |request| request)
+            .await
+            .map(drop)
     }
 
     /// Its own metrics: family name with labels as printed, to value.
     pub async fn own_metrics(&self) -> Result<IndexMap<String, f64>, ClientError> {
-        todo!()
+        Ok(own_metrics::parse(&self.server.get("/metrics").await?.body))
     }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let envelope: wire::Envelope<T> = self.server.get(path).await?.json()?;
+        Ok(envelope.data)
+    }
+
+    async fn instant<R>(
+        &self,
+        expression: &str,
+        at: Option<f64>,
+        read: impl FnOnce(wire::Result) -> Result<R, String>,
+    ) -> Result<R, ClientError> {
+        let mut form = vec![("query", expression.to_owned())];
+        form.extend(at.map(|at| ("time", instant(at))));
+        self.post_form("/api/v1/query", &form, read).await
+    }
+
+    /// Asks with POST, whose length is not limited as a URL's is, and reads the data of the answer.
+    async fn post_form<T: DeserializeOwned, R>(
+        &self,
+        path: &str,
+        form: &[(&str, String)],
+        read: impl FnOnce(T) -> Result<R, String>,
+    ) -> Result<R, ClientError> {
+        let answer = self
+            .server
+            .ask(Method::POST, path, |request| request.form(form))
+            .await?;
+        let envelope: wire::Envelope<T> = answer.json()?;
+        read(envelope.data).map_err(|why| answer.unreadable(why))
+    }
+}
+
+/// Unix seconds as the API takes them. The server keeps milliseconds.
+fn instant(seconds: f64) -> String {
+    format!("{seconds:.3}")
 }

@@ -1,0 +1,62 @@
+//! A server's own metrics: the text exposition format, as its `/metrics` prints it, to numbers by series.
+
+use indexmap::IndexMap;
+
+/// Series as printed (name with labels) to value; comments and lines that are no sample are left out.
+pub(super) fn parse(text: &str) -> IndexMap<String, f64> {
+    text.lines().filter_map(sample).collect()
+}
+
+fn sample(line: &str) -> Option<(String, f64)> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let end = series_end(line)?;
+    let value = line[end..].split_whitespace().next()?.parse().ok()?;
+    Some((line[..end].to_owned(), value))
+}
+
+/// Where the series ends and the value begins: label values may hold spaces and braces.
+fn series_end(line: &str) -> Option<usize> {
+    let (mut quoted, mut escaped, mut braces) = (false, false, false);
+    for (at, character) in line.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '{' => braces = true,
+            '}' => braces = false,
+            ' ' | '\t' if !braces => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_keyed_as_printed() {
+        // Prometheus 3.16.0, /metrics, with a made-up label value at the end.
+        let metrics = parse(concat!(
+            "# HELP go_gc_duration_seconds A summary of the wall-time pause.\n",
+            "# TYPE go_gc_duration_seconds summary\n",
+            "go_gc_duration_seconds{quantile=\"0.25\"} 0.0001168\n",
+            "go_gc_gomemlimit_bytes 2.2748851814e+10\n",
+            "go_gc_heap_allocs_by_size_bytes_bucket{le=\"+Inf\"} 456002\n",
+            "odd{path=\"/a b}\\\" c\",x=\"\"} NaN 1795490495044\n",
+        ));
+        assert_eq!(metrics.len(), 4);
+        assert_eq!(metrics[r#"go_gc_duration_seconds{quantile="0.25"}"#], 0.000_116_8);
+        assert_eq!(metrics["go_gc_gomemlimit_bytes"], 22_748_851_814.0);
+        assert_eq!(
+            metrics[r#"go_gc_heap_allocs_by_size_bytes_bucket{le="+Inf"}"#],
+            456_002.0
+        );
+        assert!(metrics[r#"odd{path="/a b}\" c",x=""}"#].is_nan());
+    }
+}
