@@ -250,3 +250,8 @@ fn pairs(map: &indexmap::IndexMap<String, String>) -> String {
     pairs.sort_unstable();
     pairs.join(", ")
 }
+
+/// What the contract asks of the alerts as declared.
+fn contract(context: &Context, groups: &[RuleGroup]) -> Result<Vec<Finding>, CaseError> {
+    todo!()
+}

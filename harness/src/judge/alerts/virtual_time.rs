@@ -4,7 +4,7 @@
 //! Each alert lives through three phases: its healthy input, its breach, and
 //! its healthy input again. Each phase is long enough for the longest range
 //! the expression looks back over to be filled, and for `for` to elapse. The
-//! rules are the tree's, unmodified; an alert's test loads the groups that its
+//! rules are the tree's, unmodified; an alert's test loads the rules that its
 //! expression depends on and no others, which keeps one run of all alerts
 //! inside a few seconds.
 
@@ -176,47 +176,47 @@ impl Intervals {
 /// An alert of several rules by one name is planned once, by the first.
 #[must_use]
 pub fn plan(groups: &[RuleGroup], inputs: &AlertInputs, intervals: Intervals) -> Plan {
-    let mut files = IndexMap::new();
-    let mut checks = Vec::new();
-    let mut by_closure: IndexMap<BTreeSet<usize>, Vec<Value>> = IndexMap::new();
+    let mut plan = Plan {
+        files: IndexMap::new(),
+        tests: Vec::new(),
+        checks: Vec::new(),
+    };
     let mut planned = BTreeSet::new();
     for (index, group) in groups.iter().enumerate() {
-        for rule in group.rules.iter().filter(|rule| rule.kind == RuleKind::Alert) {
+        for (place, rule) in group.rules.iter().enumerate() {
             let Some(input) = inputs.alerts.get(&rule.name) else {
                 continue;
             };
-            if !planned.insert(&rule.name) {
+            if rule.kind != RuleKind::Alert || !planned.insert(&rule.name) {
                 continue;
             }
             let phases = Phases::of(rule, input, intervals);
             let asked = ask(rule, input, phases, intervals);
-            by_closure
-                .entry(closure(groups, index, rule))
-                .or_default()
-                .push(test(&rule.name, input, phases, intervals, &asked));
-            checks.extend(asked);
+            let test = test(&rule.name, input, phases, intervals, &asked);
+            plan.add(
+                &rule.name,
+                &needed(groups, (index, place)),
+                intervals,
+                &test,
+            );
+            plan.checks.extend(asked);
         }
     }
-    let mut tests = Vec::new();
-    for (number, (closure, cases)) in by_closure.into_iter().enumerate() {
-        let rule_files: Vec<String> = closure
-            .iter()
-            .map(|index| {
-                let name = rule_file_name(*index);
-                files
-                    .entry(name.clone())
-                    .or_insert_with(|| rule_file::text(&groups[*index..=*index]));
-                name
-            })
-            .collect();
-        let name = format!("test-{number}.json");
-        files.insert(name.clone(), test_file(&rule_files, intervals, cases));
-        tests.push(name);
-    }
-    Plan {
-        files,
-        tests,
-        checks,
+    plan
+}
+
+impl Plan {
+    fn add(&mut self, name: &str, groups: &[RuleGroup], intervals: Intervals, test: &Value) {
+        let rules = format!("{name}.rules.json");
+        let file = json!({
+            "rule_files": [rules],
+            "evaluation_interval": Span(intervals.evaluation).to_string(),
+            "tests": [test],
+        });
+        self.files.insert(rules, rule_file::text(groups));
+        let tests = format!("{name}.test.json");
+        self.files.insert(tests.clone(), format!("{file:#}\n"));
+        self.tests.push(tests);
     }
 }
 
@@ -232,17 +232,6 @@ pub fn add_silence(
     lasts: Duration,
     expression: &str,
 ) {
-    let rule_files: Vec<String> = groups
-        .iter()
-        .enumerate()
-        .map(|(index, group)| {
-            let name = rule_file_name(index);
-            plan.files
-                .entry(name.clone())
-                .or_insert_with(|| rule_file::text(std::slice::from_ref(group)));
-            name
-        })
-        .collect();
     let played: Vec<Value> = series
         .iter()
         .map(|series| {
@@ -258,46 +247,44 @@ pub fn add_silence(
         "input_series": played,
         "promql_expr_test": [{"expr": expression, "eval_time": Span(lasts - intervals.scrape).to_string()}],
     });
-    let file = format!("test-{name}.json");
-    plan.files
-        .insert(file.clone(), test_file(&rule_files, intervals, vec![test]));
-    plan.tests.push(file);
+    plan.add(name, groups, intervals, &test);
 }
 
-fn rule_file_name(index: usize) -> String {
-    format!("rules-{index}.json")
-}
-
-fn test_file(rule_files: &[String], intervals: Intervals, tests: Vec<Value>) -> String {
-    let file = json!({
-        "rule_files": rule_files,
-        "evaluation_interval": Span(intervals.evaluation).to_string(),
-        "tests": tests,
-    });
-    format!("{file:#}\n")
-}
-
-/// The groups a rule depends on: its own, and those that record what it asks for.
-fn closure(groups: &[RuleGroup], own: usize, rule: &Rule) -> BTreeSet<usize> {
-    let mut closure = BTreeSet::from([own]);
-    let mut open = vec![&rule.expr];
-    let mut seen = BTreeSet::new();
-    while let Some(expression) = open.pop() {
-        for metric in expression::metrics(expression).unwrap_or_default() {
-            if !seen.insert(metric.clone()) {
-                continue;
-            }
-            for (index, group) in groups.iter().enumerate() {
-                for recording in &group.rules {
-                    if recording.kind == RuleKind::Recording && recording.name == metric {
-                        closure.insert(index);
-                        open.push(&recording.expr);
-                    }
+/// The rules that one rule depends on, itself included, each in its own group: what records the
+/// metrics it asks for, and what records theirs.
+fn needed(groups: &[RuleGroup], own: (usize, usize)) -> Vec<RuleGroup> {
+    let mut needed = BTreeSet::from([own]);
+    let mut open = vec![own];
+    while let Some((group, place)) = open.pop() {
+        let metrics = expression::metrics(&groups[group].rules[place].expr).unwrap_or_default();
+        for (index, candidates) in groups.iter().enumerate() {
+            for (place, candidate) in candidates.rules.iter().enumerate() {
+                if candidate.kind == RuleKind::Recording
+                    && metrics.contains(&candidate.name)
+                    && needed.insert((index, place))
+                {
+                    open.push((index, place));
                 }
             }
         }
     }
-    closure
+    groups
+        .iter()
+        .enumerate()
+        .filter_map(|(index, group)| {
+            let rules: Vec<Rule> = group
+                .rules
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| needed.contains(&(index, *place)))
+                .map(|(_, rule)| rule.clone())
+                .collect();
+            (!rules.is_empty()).then(|| RuleGroup {
+                rules,
+                ..group.clone()
+            })
+        })
+        .collect()
 }
 
 fn ask(rule: &Rule, input: &AlertInput, phases: Phases, intervals: Intervals) -> Vec<Check> {
@@ -589,14 +576,10 @@ alerts:
     fn the_rendered_run_is_as_reviewed() {
         let (groups, inputs) = example();
         let plan = plan(&groups, &inputs, INTERVALS);
-        assert_eq!(plan.tests, ["test-0.json", "test-1.json"]);
-        insta::assert_snapshot!("virtual_time_rules", plan.files["rules-0.json"]);
-        insta::assert_snapshot!("virtual_time_test", plan.files["test-0.json"]);
-        insta::assert_snapshot!("virtual_time_always", plan.files["test-1.json"]);
-        assert!(
-            !plan.files.contains_key("rules-1.json"),
-            "an unrelated group is not loaded"
-        );
+        assert_eq!(plan.tests, ["Errors.test.json", "Watchdog.test.json"]);
+        insta::assert_snapshot!("virtual_time_rules", plan.files["Errors.rules.json"]);
+        insta::assert_snapshot!("virtual_time_test", plan.files["Errors.test.json"]);
+        insta::assert_snapshot!("virtual_time_always", plan.files["Watchdog.test.json"]);
     }
 
     #[rstest]
