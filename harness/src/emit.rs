@@ -4,7 +4,10 @@
 //! ledger, so that what arrived can be reconciled.
 
 pub mod backfill;
+
 pub mod ledger;
+pub mod metrics;
+pub mod one_core;
 pub mod player;
 pub mod remote_write;
 pub mod schedule;

@@ -17,7 +17,16 @@ use crate::stack::{ChangedValue, RuleSet, Scrapes};
 use crate::units::Span;
 
 pub mod alertmanager;
+mod arguments;
+mod changes;
+mod config;
+mod discovery;
 pub mod prometheus;
+pub mod rules;
+pub mod scaled;
+mod scrape;
+mod services;
+mod yaml;
 
 /// Where a target has put things.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,6 +94,25 @@ pub enum RenderError {
     /// The tree does not fit.
     #[error(transparent)]
     Deploy(#[from] DeployError),
+    /// An endpoint that a monitor scrapes runs nowhere.
+    #[error(
+        "{monitor} scrapes {endpoint}, but the target has no address of it; describe the service in the emitted \
+         shapes, or leave the monitor out"
+    )]
+    NoAddress {
+        /// `namespace/service/port name`.
+        endpoint: String,
+        /// `ServiceMonitor/name`.
+        monitor: String,
+    },
+    /// A file cannot be written as YAML.
+    #[error("{file} cannot be written as YAML: {why}")]
+    Unwritable {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
     /// A drift (an edit after rendering) finds nothing to change.
     #[error("the drift of `{place}` finds nothing to change in {object}")]
     DriftMissed {
@@ -124,15 +152,18 @@ pub fn drift(mut rendered: Rendered, executable: &str, edits: &[Edit]) -> (Rende
                 flag,
                 value,
             } if of == executable => {
-                made += 1;
-                rendered.arguments.retain(|(name, _)| name != flag);
-                if let Some(value) = value {
-                    rendered.arguments.push((flag.clone(), Some(value.clone())));
-                }
+                let wanted = value.as_ref().map(|value| (flag.clone(), Some(value.clone())));
+                let (found, others): (Vec<_>, Vec<_>) =
+                    rendered.arguments.drain(..).partition(|(name, _)| name == flag);
+                made += usize::from(found.as_slice() != wanted.as_slice());
+                rendered.arguments = others;
+                rendered.arguments.extend(wanted);
             }
             Edit::RenderedText { file, find, replace } => {
                 for (name, text) in &mut rendered.files {
-                    if (name == file || name.rsplit('/').next() == Some(file)) && text.contains(find.as_str())
+                    if (name == file || name.rsplit('/').next() == Some(file))
+                        && text.contains(find.as_str())
+                        && find != replace
                     {
                         made += 1;
                         *text = text.replace(find.as_str(), replace);

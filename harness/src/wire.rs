@@ -1,6 +1,6 @@
 //! Wire formats, pure: bytes out of values and back.
 
 pub mod exposition;
-mod number;
+pub(crate) mod number;
 pub mod openmetrics;
 pub mod remote_write;

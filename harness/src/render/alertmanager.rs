@@ -1,10 +1,203 @@
 //! Alertmanager: its file out of the tree's Secret, and its arguments.
 
-use super::{AlertmanagerRequest, RenderError, Rendered};
-use crate::deploy::DeployTree;
+use indexmap::IndexMap;
+use serde_json::Value;
+use url::Url;
+
+use super::arguments::Arguments;
+use super::changes::Changes;
+use super::{AlertmanagerRequest, RenderError, Rendered, yaml};
+use crate::deploy::kinds::alertmanager::AlertmanagerSpec;
+use crate::deploy::kinds::{View, only};
+use crate::deploy::{DeployError, DeployTree};
+use crate::units::Span;
+
+mod file;
+mod matcher;
+mod route;
+mod timers;
+
+pub use matcher::{MatchOperator, Matcher};
+pub use route::Route;
+
+use file::{File, file};
+
+const FILE: &str = "alertmanager.yml";
+
+/// How long silences and the notification log are kept when the object does not say
+/// (prometheus-operator v0.85, API reference).
+const RETENTION: &str = "120h";
 
 /// Renders an Alertmanager of the tree's Alertmanager object.
 pub fn render(tree: &DeployTree, request: &AlertmanagerRequest) -> Result<Rendered, RenderError> {
-    let _ = (tree, request);
-    todo!()
+    let alertmanager = declared(tree)?;
+    let mut changes = Changes::default();
+    changes.cluster_only(&alertmanager);
+    let mut file = file(tree, &alertmanager)?;
+    // Whatever cannot be routed is found before a server is started on it.
+    route::tree(&file)?;
+    redirect(&mut file, &request.receiver, &mut changes)?;
+    timers::divide(&mut file, request.divide_durations_by, &mut changes)?;
+    let arguments = arguments(&alertmanager, request, &mut changes)?;
+    Ok(Rendered {
+        files: IndexMap::from([(FILE.to_owned(), yaml::write(FILE, &file.content)?)]),
+        arguments: arguments.0,
+        changed_values: changes.0,
+    })
+}
+
+/// The route tree as declared, every route with what it inherits.
+pub fn routes(tree: &DeployTree) -> Result<Route, RenderError> {
+    Ok(route::tree(&file(tree, &declared(tree)?)?)?)
+}
+
+fn declared(tree: &DeployTree) -> Result<View<'_, AlertmanagerSpec>, DeployError> {
+    let alertmanager = only::<AlertmanagerSpec>(tree, "to render an Alertmanager")?;
+    if alertmanager.spec.alertmanager_config_selector.is_some()
+        && let Some(object) = tree.of_kind("AlertmanagerConfig").next()
+    {
+        return Err(object.wrong(
+            "kind",
+            "rendering knows no AlertmanagerConfig; put its routes and receivers into the Alertmanager's Secret",
+        ));
+    }
+    Ok(alertmanager)
+}
+
+/// Sends every webhook to the receiver, on its declared path. Other kinds of receivers are refused:
+/// a test must not page people.
+fn redirect(file: &mut File<'_>, receiver: &Url, changes: &mut Changes) -> Result<(), DeployError> {
+    let object = file.secret;
+    let place = file.place;
+    let Some(Value::Array(receivers)) = file.content.get_mut("receivers") else {
+        return Err(object.wrong(
+            format!("{place}.receivers"),
+            "missing; Alertmanager needs a list of receivers",
+        ));
+    };
+    for (index, declared) in receivers.iter_mut().enumerate() {
+        let Some(members) = declared.as_object_mut() else {
+            return Err(object.wrong(
+                format!("{place}.receivers[{index}]"),
+                "not a mapping; a receiver has a `name`",
+            ));
+        };
+        for (field, value) in members {
+            let at = format!("{place}.receivers[{index}].{field}");
+            match (field.as_str(), value) {
+                ("name", _) => {}
+                ("webhook_configs", Value::Array(webhooks)) => {
+                    for (number, webhook) in webhooks.iter_mut().enumerate() {
+                        let at = format!("{at}[{number}]");
+                        redirect_webhook(object, &at, webhook, receiver, changes)?;
+                    }
+                }
+                (_, Value::Array(configs)) if configs.is_empty() => {}
+                _ => {
+                    return Err(object.wrong(
+                        at,
+                        "rendering redirects webhooks only and would notify real people here; use `webhook_configs`",
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn redirect_webhook(
+    object: &crate::deploy::Object,
+    at: &str,
+    webhook: &mut Value,
+    receiver: &Url,
+    changes: &mut Changes,
+) -> Result<(), DeployError> {
+    let declared = webhook
+        .get("url")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let parsed: Url = declared.parse().map_err(|why| {
+        object.wrong(
+            format!("{at}.url"),
+            format!(
+                "`{declared}` is not a URL ({why}); rendering redirects webhooks whose `url` is written here"
+            ),
+        )
+    })?;
+    let mut redirected = receiver.clone();
+    redirected.set_path(parsed.path());
+    redirected.set_query(parsed.query());
+    changes.add(
+        object,
+        format!("{at}.url"),
+        declared,
+        redirected.as_str(),
+        "notifications go to the run's own receiver, on the declared path",
+    );
+    if let Some(members) = webhook.as_object_mut() {
+        members.insert("url".to_owned(), Value::from(redirected.as_str()));
+        let identity = members.shift_remove("http_config");
+        changes.left_out(
+            object,
+            format!("{at}.http_config"),
+            identity.as_ref(),
+            "the run's own receiver speaks plain HTTP and asks nobody who they are",
+        );
+    }
+    Ok(())
+}
+
+/// The arguments, in the operator's order (prometheus-operator v0.85, pkg/alertmanager/statefulset.go).
+fn arguments(
+    alertmanager: &View<'_, AlertmanagerSpec>,
+    request: &AlertmanagerRequest,
+    changes: &mut Changes,
+) -> Result<Arguments, DeployError> {
+    let (object, spec) = (alertmanager.object, &alertmanager.spec);
+    let retention = spec.retention.as_deref().unwrap_or(RETENTION);
+    // Go's notation has no unit above hours, Prometheus' has.
+    if retention.parse::<Span>().is_err() || retention.contains(['d', 'w', 'y']) {
+        return Err(object.wrong(
+            "spec.retention",
+            format!("`{retention}` is not a duration as Alertmanager's flag reads it; write it in h, m, s and ms, for example 120h"),
+        ));
+    }
+    let mut arguments = Arguments::default();
+    arguments.value("config.file", FILE);
+    arguments.value("storage.path", "data");
+    arguments.value("data.retention", retention);
+    arguments.value("cluster.listen-address", "");
+    changes.add(
+        object,
+        "--cluster.listen-address",
+        "[$(POD_IP)]:9094",
+        "",
+        "a single node: gossip has nobody to talk to, and would open a port beside the target's own",
+    );
+    arguments.value("web.listen-address", request.listen);
+    arguments.optional("web.external-url", spec.external_url.as_ref());
+    arguments.value("web.route-prefix", "/");
+    if let Some(prefix) = &spec.route_prefix {
+        changes.add(
+            object,
+            "spec.routePrefix",
+            prefix,
+            "/",
+            "the target's clients ask at the root",
+        );
+    }
+    arguments.optional("web.get-concurrency", spec.web.get_concurrency);
+    arguments.optional("web.timeout", spec.web.timeout);
+    let plain = "the target's clients speak plain HTTP on loopback";
+    changes.left_out(object, "spec.web.tlsConfig", spec.web.tls_config.as_ref(), plain);
+    changes.left_out(
+        object,
+        "spec.web.httpConfig",
+        spec.web.http_config.as_ref(),
+        plain,
+    );
+    arguments.optional("log.level", spec.log_level.as_ref());
+    arguments.optional("log.format", spec.log_format.as_ref());
+    Ok(arguments)
 }
