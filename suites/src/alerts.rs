@@ -2,8 +2,33 @@
 
 use harness::case::Case;
 
+mod declared;
+mod grouping;
+mod inhibition;
+mod path;
+mod resolved;
+mod routing;
+mod silence;
+mod tree;
+mod virtual_time;
+mod webhook_retry;
+
+/// The object that holds Alertmanager's file, for mutants.
+const SECRET: &str = "Secret/alertmanager-config";
+/// Where the file stands in it.
+const FILE: &str = "/stringData/alertmanager.yaml";
+
 /// The cases of this area.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    vec![]
+    vec![
+        virtual_time::case(),
+        declared::case(),
+        routing::case(),
+        grouping::case(),
+        inhibition::case(),
+        silence::case(),
+        resolved::case(),
+        webhook_retry::case(),
+    ]
 }

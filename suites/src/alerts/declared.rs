@@ -253,5 +253,80 @@ fn pairs(map: &indexmap::IndexMap<String, String>) -> String {
 
 /// What the contract asks of the alerts as declared.
 fn contract(context: &Context, groups: &[RuleGroup]) -> Result<Vec<Finding>, CaseError> {
-    todo!()
+    let contract = &context.contract;
+    let alerts: Vec<&Rule> = groups
+        .iter()
+        .flat_map(|group| &group.rules)
+        .filter(|rule| rule.kind == RuleKind::Alert)
+        .collect();
+    let mut findings = Vec::new();
+
+    let minimum = contract.count("alerts-rules", "minimum")?;
+    findings.push(
+        Finding::of("alert rules")
+            .declared(alerts.len())
+            .bound(format!("at least {minimum}"))
+            .judge(alerts.len() as u64 >= minimum, || {
+                format!("{} alert rules are fewer than promised", alerts.len())
+            }),
+    );
+    let annotations = contract.texts("alerts-annotations", "annotations")?;
+    let labels = contract.texts("alerts-annotations", "labels")?;
+    for (what, names, of) in [
+        ("annotations", &annotations, (|rule| &rule.annotations) as fn(&Rule) -> &indexmap::IndexMap<String, String>),
+        ("labels", &labels, |rule| &rule.labels),
+    ] {
+        let missing: Vec<String> = alerts
+            .iter()
+            .flat_map(|rule| {
+                names
+                    .iter()
+                    .filter(|name| of(rule).get(*name).is_none_or(|value| value.trim().is_empty()))
+                    .map(|name| format!("{} has no {name}", rule.name))
+            })
+            .collect();
+        findings.push(
+            Finding::of(format!("{what} of every alert"))
+                .declared(format!("{} alerts", alerts.len()))
+                .bound(names.join(", "))
+                .judge(missing.is_empty(), || missing.join("; ")),
+        );
+    }
+    let severities = contract.texts("alerts-routing", "severities")?;
+    let unknown: Vec<String> = alerts
+        .iter()
+        .filter_map(|rule| {
+            let severity = rule.labels.get("severity")?;
+            (!severities.contains(severity)).then(|| format!("{} is `{severity}`", rule.name))
+        })
+        .collect();
+    findings.push(
+        Finding::of("severities of the alerts")
+            .declared(format!("{} alerts", alerts.len()))
+            .bound(severities.join(", "))
+            .judge(unknown.is_empty(), || unknown.join("; ")),
+    );
+    for (severity, promise) in [
+        ("critical", "alerts-pending-critical"),
+        ("warning", "alerts-pending-warning"),
+    ] {
+        let bound = contract.duration(promise, "at-most")?;
+        let of: Vec<&&Rule> = alerts
+            .iter()
+            .filter(|rule| rule.labels.get("severity").is_some_and(|s| s == severity))
+            .collect();
+        let longest = of.iter().map(|rule| rule.hold).max();
+        let over: Vec<String> = of
+            .iter()
+            .filter(|rule| rule.hold.0 > bound)
+            .map(|rule| format!("{} waits {}", rule.name, rule.hold))
+            .collect();
+        findings.push(
+            Finding::of(format!("longest `for` of the {severity} alerts"))
+                .declared(longest.map_or("none".to_owned(), |span| span.to_string()))
+                .bound(format!("at most {}", Span(bound)))
+                .judge(over.is_empty(), || over.join("; ")),
+        );
+    }
+    Ok(findings)
 }

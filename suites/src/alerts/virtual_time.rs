@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use harness::case::{Case, CaseError, Context};
 use harness::deploy::{Rule, RuleGroup, RuleKind};
 use harness::drawing::{Cell, Drawing};
@@ -17,6 +16,7 @@ use harness::judge::alerts::healthy_day;
 use harness::judge::alerts::inputs::AlertInputs;
 use harness::judge::alerts::virtual_time::{self, Check, CheckKind, FailedCheck, Intervals, Phases};
 use harness::mutant::{Edit, Mutant};
+use harness::render::RenderError;
 use harness::stack::Capability;
 use harness::units::Span;
 use harness::verdict::Level;
@@ -107,7 +107,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         scrape: tree::scrape_interval(&context.tree)?,
         evaluation: tree::evaluation_interval(&context.tree)?,
     };
-    let mut plan = virtual_time::plan(&groups, &inputs, intervals);
+    let mut plan = virtual_time::plan(&groups, &inputs, intervals).map_err(refused)?;
+    let promised = context.contract.texts("alerts-liveness", "always-firing")?;
     let always: Vec<&str> = inputs
         .alerts
         .iter()
@@ -116,7 +117,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         .collect();
     let healthy_day = healthy_day_expression(&always);
     let targets = harness::render::prometheus::targets(&context.tree, &context.shapes)
-        .map_err(|error| CaseError::Failed(error.to_string()))?;
+        .map_err(refused)?;
     virtual_time::add_silence(
         &mut plan,
         "healthy-day",
@@ -125,7 +126,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         intervals,
         HEALTHY_DAY,
         &healthy_day,
-    );
+    )
+    .map_err(refused)?;
 
     let folder = context.artifacts.join("virtual-time");
     std::fs::create_dir_all(&folder)?;
@@ -181,6 +183,14 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             );
         }
     }
+    findings.push(
+        Finding::of("alerts that fire on every input")
+            .declared(always.join(", "))
+            .bound(promised.join(", "))
+            .judge(always.iter().all(|name| promised.iter().any(|p| p == name)), || {
+                "only the promised ones may fire on healthy input: give the others a healthy input in fixtures/alert-inputs.yaml".into()
+            }),
+    );
     findings.push(judge_healthy_day(
         &always,
         failed.get(healthy_day.as_str()).copied(),
@@ -197,6 +207,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         unit: "s".into(),
     });
     Ok(findings)
+}
+
+fn refused(error: RenderError) -> CaseError {
+    CaseError::Failed(error.to_string())
 }
 
 /// What fired at any time of the healthy day, or is pending at its end, other than the alerts that always do.

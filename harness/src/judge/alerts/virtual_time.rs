@@ -15,8 +15,9 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use super::inputs::{AlertInput, AlertInputs, InputKind, InputSeries};
-use super::{expression, rule_file};
+use super::expression;
 use crate::deploy::{Rule, RuleGroup, RuleKind};
+use crate::render::{RenderError, rules};
 use crate::units::Span;
 
 /// The intervals virtual time advances by.
@@ -175,7 +176,7 @@ impl Intervals {
 ///
 /// An alert of several rules by one name is planned once, by the first.
 #[must_use]
-pub fn plan(groups: &[RuleGroup], inputs: &AlertInputs, intervals: Intervals) -> Plan {
+pub fn plan(groups: &[RuleGroup], inputs: &AlertInputs, intervals: Intervals) -> Result<Plan, RenderError> {
     let mut plan = Plan {
         files: IndexMap::new(),
         tests: Vec::new(),
@@ -198,25 +199,37 @@ pub fn plan(groups: &[RuleGroup], inputs: &AlertInputs, intervals: Intervals) ->
                 &needed(groups, (index, place)),
                 intervals,
                 &test,
-            );
+            )?;
             plan.checks.extend(asked);
         }
     }
-    plan
+    Ok(plan)
 }
 
 impl Plan {
-    fn add(&mut self, name: &str, groups: &[RuleGroup], intervals: Intervals, test: &Value) {
-        let rules = format!("{name}.rules.json");
+    fn add(
+        &mut self,
+        name: &str,
+        groups: &[RuleGroup],
+        intervals: Intervals,
+        test: &Value,
+    ) -> Result<(), RenderError> {
+        let mut rule_files = Vec::new();
+        // A file a group: groups of one name may stand in different objects, not in one file.
+        for (number, group) in groups.iter().enumerate() {
+            let file = format!("{name}.rules-{number}.yaml");
+            self.files.insert(file.clone(), rules::text([group])?);
+            rule_files.push(file);
+        }
         let file = json!({
-            "rule_files": [rules],
+            "rule_files": rule_files,
             "evaluation_interval": Span(intervals.evaluation).to_string(),
             "tests": [test],
         });
-        self.files.insert(rules, rule_file::text(groups));
         let tests = format!("{name}.test.json");
         self.files.insert(tests.clone(), format!("{file:#}\n"));
         self.tests.push(tests);
+        Ok(())
     }
 }
 
@@ -231,7 +244,7 @@ pub fn add_silence(
     intervals: Intervals,
     lasts: Duration,
     expression: &str,
-) {
+) -> Result<(), RenderError> {
     let played: Vec<Value> = series
         .iter()
         .map(|series| {
@@ -247,7 +260,7 @@ pub fn add_silence(
         "input_series": played,
         "promql_expr_test": [{"expr": expression, "eval_time": Span(lasts - intervals.scrape).to_string()}],
     });
-    plan.add(name, groups, intervals, &test);
+    plan.add(name, groups, intervals, &test)
 }
 
 /// The rules that one rule depends on, itself included, each in its own group: what records the
@@ -575,9 +588,9 @@ alerts:
     #[test]
     fn the_rendered_run_is_as_reviewed() {
         let (groups, inputs) = example();
-        let plan = plan(&groups, &inputs, INTERVALS);
+        let plan = plan(&groups, &inputs, INTERVALS).unwrap();
         assert_eq!(plan.tests, ["Errors.test.json", "Watchdog.test.json"]);
-        insta::assert_snapshot!("virtual_time_rules", plan.files["Errors.rules.json"]);
+        insta::assert_snapshot!("virtual_time_rules", plan.files["Errors.rules-1.yaml"]);
         insta::assert_snapshot!("virtual_time_test", plan.files["Errors.test.json"]);
         insta::assert_snapshot!("virtual_time_always", plan.files["Watchdog.test.json"]);
     }
