@@ -270,8 +270,8 @@ fn contract(context: &Context, groups: &[RuleGroup]) -> Result<Vec<Finding>, Cas
                 format!("{} alert rules are fewer than promised", alerts.len())
             }),
     );
-    let annotations = contract.texts("alerts-annotations", "annotations")?;
-    let labels = contract.texts("alerts-annotations", "labels")?;
+    let annotations = contract.texts("alerts-annotations", "required-annotations")?;
+    let labels = contract.texts("alerts-annotations", "required-labels")?;
     for (what, names, of) in [
         ("annotations", &annotations, (|rule| &rule.annotations) as fn(&Rule) -> &indexmap::IndexMap<String, String>),
         ("labels", &labels, |rule| &rule.labels),
