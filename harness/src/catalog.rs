@@ -232,7 +232,7 @@ impl Catalog {
         let mut missing = Vec::new();
         for (component, local) in wanted.iter().zip(futures::future::join_all(local).await) {
             let outcome = match local {
-                Local::Have(acquired) => Ok(acquired),
+                Local::Have(found) => Ok(found),
                 Local::Refused(unavailable) => Err(unavailable),
                 Local::Interrupted => Err(way::interrupted(component)),
                 Local::Missing(tried) => {
@@ -273,10 +273,7 @@ impl Catalog {
 
 fn tell(progress: &Progress, component: &str, outcome: &Result<Acquired, Unavailable>) {
     match outcome {
-        Ok(acquired) => progress.done(
-            component,
-            format!("{} from {}", acquired.version, acquired.origin),
-        ),
+        Ok(acquired) => progress.done(component, format!("{}, {}", acquired.version, acquired.origin)),
         Err(unavailable) => progress.done(
             component,
             format!("unavailable: {}; {}", unavailable.reason, unavailable.remedy),

@@ -157,8 +157,9 @@ impl Contract {
     /// The JSON schema of a contract, for editors and other tools: the content of
     /// fixtures/contract.schema.json.
     ///
-    /// It is as strict as [`Contract::parse`] but for what a schema cannot say: that ids are unique
-    /// and that a duration's units go from large to small.
+    /// It refuses unknown and missing fields, unknown units and numbers without one, as
+    /// [`Contract::parse`] does. That ids are unique, that numbers are in range and that words are
+    /// not blank only parsing checks.
     #[must_use]
     pub fn schema() -> serde_json::Value {
         schemars::schema_for!(Contract).to_value()
@@ -352,6 +353,121 @@ mod tests {
         }
     }
 
+    /// The headings of the stack's description, and the harness's own.
+    const PLACES: &[&str] = &[
+        "Components / Prometheus Stack",
+        "Components / Grafana",
+        "Components / Jaeger",
+        "Components / ELK Stack",
+        "Deployment / Prerequisites",
+        "Deployment / Installation Steps",
+        "Configuration / Prometheus",
+        "Configuration / Grafana",
+        "Configuration / Jaeger",
+        "Configuration / ELK Stack",
+        "Access / Internal Access",
+        "Access / External Access (via Istio Gateway)",
+        "Monitoring Workflows / Service Health Monitoring",
+        "Monitoring Workflows / Log Analysis",
+        "Monitoring Workflows / Distributed Tracing",
+        "Monitoring Workflows / Alert Management",
+        "Maintenance / Backup",
+        "Maintenance / Scaling",
+        "Maintenance / Updates",
+        "Troubleshooting / High Memory Usage",
+        "Troubleshooting / Missing Metrics",
+        "Troubleshooting / Slow Queries",
+        "Troubleshooting / Log Ingestion Issues",
+        "Security Considerations",
+        "Performance Optimization",
+        "Integration Points",
+        "Harness figures",
+    ];
+
+    #[test]
+    fn promises_stand_in_the_order_of_the_description_and_leave_no_heading_out() {
+        let contract = fixture();
+        let mut places: Vec<&str> = contract.promises.iter().map(|p| p.place.as_str()).collect();
+        places.dedup();
+        assert_eq!(places, PLACES);
+    }
+
+    #[test]
+    fn what_the_harness_demands_of_itself_does_not_bind_the_stack() {
+        for promise in fixture().promises {
+            let own = promise.place == "Harness figures";
+            assert_eq!(own, promise.id.starts_with("harness-"), "{}", promise.id);
+            assert!(!own || promise.level == Level::Should, "{}", promise.id);
+        }
+    }
+
+    #[test]
+    fn every_promise_is_a_sentence() {
+        for promise in fixture().promises {
+            let says = &promise.says;
+            assert!(
+                says.starts_with(char::is_uppercase) && says.ends_with('.') && !says.contains('\n'),
+                "{}: {says}",
+                promise.id
+            );
+        }
+    }
+
+    #[rstest]
+    #[case("metrics-retention-time", &[("retention", "duration")])]
+    #[case("metrics-storage-size", &[("per-replica", "bytes")])]
+    #[case("metrics-scrape-interval-default", &[("interval", "duration"), ("jitter", "duration")])]
+    #[case(
+        "metrics-scrape-interval-critical",
+        &[("interval", "duration"), ("jitter", "duration"), ("services", "texts")]
+    )]
+    #[case("metrics-recording-rules", &[("minimum", "count")])]
+    #[case("metrics-counter-integrity", &[])]
+    #[case("metrics-snapshot-period", &[("period", "duration")])]
+    #[case("metrics-snapshot-restore", &[])]
+    #[case("metrics-rules-loaded", &[])]
+    #[case("alerts-rules", &[("minimum", "count")])]
+    #[case("alerts-pending-critical", &[("at-most", "duration")])]
+    #[case("alerts-pending-warning", &[("at-most", "duration")])]
+    #[case("alerts-annotations", &[("required-annotations", "texts"), ("required-labels", "texts")])]
+    #[case("alerts-detection", &[("slack", "duration")])]
+    #[case("alerts-notification", &[("slack", "duration")])]
+    #[case("alerts-resolved", &[("slack", "duration")])]
+    #[case(
+        "alerts-routing",
+        &[
+            ("severities", "texts"),
+            ("critical-group-wait", "duration"),
+            ("critical-repeat", "duration"),
+            ("warning-repeat", "duration")
+        ]
+    )]
+    #[case("alerts-grouping", &[("labels", "texts")])]
+    #[case("alerts-inhibition", &[])]
+    #[case("alerts-silence", &[])]
+    #[case("alerts-webhook-retry", &[("retried-within", "duration")])]
+    #[case("alerts-loaded", &[])]
+    #[case("alerts-liveness", &[("always-firing", "texts")])]
+    #[case("alerts-inputs-exposed", &[])]
+    #[case("harness-up", &[("at-most", "duration")])]
+    #[case("harness-retention-proof", &[("at-most", "duration")])]
+    #[case("harness-virtual-time", &[("at-most", "duration")])]
+    #[case("harness-live-alert", &[("at-most", "duration")])]
+    #[case("harness-core-profile", &[("at-most", "duration")])]
+    #[case("harness-remote-write", &[("samples-per-second", "count")])]
+    #[case("harness-memory", &[("at-most", "bytes")])]
+    #[case("harness-cold-run", &[("at-most", "duration")])]
+    fn the_contract_has_what_cases_and_the_runner_ask_for(#[case] id: &str, #[case] values: &[(&str, &str)]) {
+        let contract = fixture();
+        let promise = contract.promise(id).unwrap();
+        let found: Vec<(&str, &str)> = promise
+            .values
+            .iter()
+            .map(|(name, v)| (name.as_str(), v.unit()))
+            .collect();
+        assert_eq!(found, values);
+    }
+
     #[test]
     fn the_schema_in_the_fixtures_is_current() {
         let text = std::fs::read_to_string(fixtures().join("contract.schema.json")).unwrap_or_default();
@@ -401,10 +517,7 @@ mod tests {
                on: {port: 9090}, name: {text: n}, names: {texts: [n, m]}}}]",
         )
         .unwrap();
-        assert_eq!(
-            contract.duration("a-b", "for").unwrap(),
-            Duration::from_secs(5400)
-        );
+        assert_eq!(contract.duration("a-b", "for").unwrap(), Duration::from_mins(90));
         assert_eq!(contract.bytes("a-b", "size").unwrap(), Bytes(2048));
         assert_eq!(contract.ratio("a-b", "share").unwrap(), Ratio(0.1));
         assert_eq!(contract.count("a-b", "many").unwrap(), 7);

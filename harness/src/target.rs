@@ -3,6 +3,7 @@
 
 pub mod local;
 pub mod process;
+pub mod warm;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use super::entry::Archive;
 use super::web::{Web, innermost};
 
 /// How long a whole download may take.
-const DOWNLOAD: Duration = Duration::from_secs(15 * 60);
+const DOWNLOAD: Duration = Duration::from_mins(15);
 /// The longest list of checksums that is read; real ones have a few KB.
 const LIST_BYTES: usize = 1 << 20;
 

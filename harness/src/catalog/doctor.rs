@@ -149,14 +149,14 @@ async fn examine_component(
         remedy,
     };
     let mut tried = match acquirer.local(component).await {
-        Local::Have(acquired) => {
+        Local::Have(found) => {
             let mut line = line(
                 DoctorState::Ready,
-                format!("from {}", acquired.origin),
+                format!("from {}", found.origin),
                 Vec::new(),
                 None,
             );
-            line.paths = acquired.executables.into_values().collect();
+            line.paths = found.executables.into_values().collect();
             return line;
         }
         Local::Refused(refused) => {
@@ -214,7 +214,7 @@ async fn examine_component(
                 match reachable {
                     Ok(go) => {
                         let says = format!(
-                            "a run builds it from {} {} with {}, {} on 2 cores with nothing cached",
+                            "a run builds it from {} {} with {}, in about {} on 2 cores with nothing compiled yet",
                             module.module,
                             module.version,
                             go.release,
@@ -269,26 +269,16 @@ fn go_line(go: &Result<Go, GoError>) -> DoctorLine {
 }
 
 async fn setpriv_line(environment: &Environment, cancel: &CancellationToken) -> DoctorLine {
-    match parent_death(environment, cancel).await {
-        Ok(Some(path)) => {
-            let mut line = tool(
-                "setpriv",
-                DoctorState::Ready,
-                "ends child processes with a run that is killed".to_owned(),
-            );
-            line.paths.push(path);
-            line
-        }
-        _ => {
-            let mut line = tool(
-                "setpriv",
-                DoctorState::Optional,
-                "none with --pdeathsig on PATH: a run that is killed may leave child processes behind"
-                    .to_owned(),
-            );
-            line.remedy = Some("install util-linux 2.33 or newer".to_owned());
-            line
-        }
+    if let Ok(Some(path)) = parent_death(environment, cancel).await {
+        let says = "ends child processes with a run that is killed".to_owned();
+        let mut line = tool("setpriv", DoctorState::Ready, says);
+        line.paths.push(path);
+        line
+    } else {
+        let says = "none with --pdeathsig on PATH: a run that is killed may leave child processes behind";
+        let mut line = tool("setpriv", DoctorState::Optional, says.to_owned());
+        line.remedy = Some("install util-linux 2.33 or newer".to_owned());
+        line
     }
 }
 

@@ -123,7 +123,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<IndexMap<String, Componen
     let raw: RawCatalog = serde_saphyr::from_str(text).map_err(|error| {
         use serde_saphyr::MessageFormatter as _;
         let bare = error.without_snippet();
-        let why = serde_saphyr::DefaultMessageFormatter.format_message(bare);
+        let why = serde_saphyr::UserMessageFormatter.format_message(bare);
         wrong(bare.location(), why.into_owned())
     })?;
     let mut components: IndexMap<String, Component> = IndexMap::new();

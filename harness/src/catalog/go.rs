@@ -23,9 +23,9 @@ use crate::units::format_duration;
 /// How long `go env` and the like may take.
 const SHORT: Duration = Duration::from_secs(30);
 /// How long the download of one module may take.
-const DOWNLOAD: Duration = Duration::from_secs(10 * 60);
+const DOWNLOAD: Duration = Duration::from_mins(10);
 /// How long one executable's build may take; the longest known is nine minutes on two cores.
-const BUILD: Duration = Duration::from_secs(40 * 60);
+const BUILD: Duration = Duration::from_mins(40);
 
 /// Why a build does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -292,7 +292,7 @@ impl Go {
         write("go.sum", &own_sums(go))?;
 
         let step = |text: String| order.progress.step(order.component, text);
-        step(format!("go mod download {module} ({})", order.why));
+        step(format!("go mod download {module}"));
         let arguments = ["mod", "download", "-json", &module].map(OsString::from).to_vec();
         let ended = self
             .run(arguments, &folder, DOWNLOAD, order, |elapsed| {
@@ -336,7 +336,7 @@ impl Go {
 
         let bin = making.executables();
         let mut why = format!(
-            " ({}), {} for the component on 2 cores with nothing cached",
+            " ({}), about {} for the component on 2 cores with nothing compiled yet",
             order.why,
             format_duration(go.cold_build())
         );

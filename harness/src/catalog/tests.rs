@@ -516,6 +516,14 @@ async fn an_interrupted_build_leaves_no_process_and_no_file() {
     assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
 }
 
+#[test]
+fn acquiring_and_examining_can_be_spawned() {
+    fn is_send<T: Send>(_: &T) {}
+    let (catalog, progress, cancel) = (catalog(""), Progress::silent(), CancellationToken::new());
+    is_send(&catalog.acquire(&["tool"], Path::new("cache"), &progress, &cancel));
+    is_send(&catalog.doctor(Path::new("cache"), &cancel));
+}
+
 // What cannot be had.
 
 #[tokio::test]
@@ -754,7 +762,11 @@ async fn the_doctor_makes_nothing_and_says_what_a_run_would_do() {
     let text = line
         .to_string()
         .replace(&place.folder.path().display().to_string(), "PLACE");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    obtainable   tool           1.2.3 a run builds it from example.org/tool v1.2.3 with go1.26.8, in about 10.0 s on 2 cores with nothing compiled yet
+                                passed over: PATH: no tool there
+                                passed over: cache: nothing in PLACE/cache
+    ");
 
     place.acquire(&catalog, &[], &Notes::default()).await.unwrap();
     let line = examine().await;
@@ -774,5 +786,13 @@ async fn the_doctor_says_why_nothing_can_be_had() {
     let text = text
         .join("\n")
         .replace(&place.folder.path().display().to_string(), "PLACE");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    unavailable  tool           1.2.3 go build: there is no go on PATH; cache: nothing in PLACE/cache; PATH: no tool there
+                                remedy: put Go 1.20.0 or newer on PATH, or set CONFORM_TOOL_BIN to a tool, or a folder that holds it, of version 1.2.3
+    optional     go             there is no go on PATH
+                                remedy: put Go on PATH if a component is to be built because no archive is reached
+    optional     setpriv        none with --pdeathsig on PATH: a run that is killed may leave child processes behind
+                                remedy: install util-linux 2.33 or newer
+    optional     java           not on PATH: only Elasticsearch needs it
+    ");
 }

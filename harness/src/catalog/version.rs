@@ -37,6 +37,19 @@ pub(super) enum Mismatch {
     Run(#[from] RunError),
 }
 
+impl Mismatch {
+    /// Whether the file itself is at fault, and not the machine it is asked on.
+    pub(super) fn is_of_content(&self) -> bool {
+        match self {
+            Self::NotExecutable { .. } | Self::Other { .. } => true,
+            Self::Run(RunError::Start { source, .. }) => {
+                source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
+            }
+            Self::Run(_) => false,
+        }
+    }
+}
+
 /// Asks an executable for its version (`--version`) and compares it with the catalog's.
 pub(super) async fn verify(
     path: &Path,
@@ -144,6 +157,21 @@ impl fmt::Display for Said {
 mod tests {
     use super::*;
     use rstest::rstest;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_program_is_at_fault_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tool");
+        std::fs::write(&path, b"\x7fELF and then nothing").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let environment = Environment::new([("PATH", "")], 1);
+        let cancel = CancellationToken::new();
+        let mismatch = verify(&path, "tool", "1.2.3", &environment, &cancel)
+            .await
+            .unwrap_err();
+        assert!(mismatch.is_of_content(), "{mismatch}");
+    }
 
     #[rstest]
     #[case::prometheus(

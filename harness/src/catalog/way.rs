@@ -55,9 +55,15 @@ impl Acquirer<'_> {
         }
         let mut tried = Vec::new();
         match self.on_path(component).await {
-            Ok(acquired) => return Local::Have(acquired),
+            Ok(OnPath::Here(acquired)) => return Local::Have(acquired),
+            Ok(OnPath::Not(name)) => tried.push(Tried::new(Way::Path, format!("no {name} there"))),
             Err(Stop::Interrupted) => return Local::Interrupted,
-            Err(Stop::Says(says)) => tried.push(Tried::new(Way::Path, says)),
+            Err(Stop::Says(says)) => {
+                let passed_over = Tried::new(Way::Path, says);
+                self.progress
+                    .step(&component.name, format!("passed over: {passed_over}"));
+                tried.push(passed_over);
+            }
         }
         for (entry, _) in self.entries(component) {
             match self.cached(component, &entry).await {
@@ -123,7 +129,7 @@ impl Acquirer<'_> {
             let path = std::path::absolute(&path).unwrap_or(path);
             executables.insert(name.clone(), path);
         }
-        match self.verify_all(component, &executables).await {
+        match self.verify_all(component, &executables).await.map_err(Stop::from) {
             Ok(()) => Local::Have(Acquired {
                 component: component.name.clone(),
                 version: component.version.clone(),
@@ -144,11 +150,11 @@ impl Acquirer<'_> {
         }
     }
 
-    async fn on_path(&self, component: &Component) -> Result<Acquired, Stop> {
+    async fn on_path(&self, component: &Component) -> Result<OnPath, Stop> {
         let mut executables = IndexMap::new();
         for name in component.executables.keys() {
             let Some(path) = self.environment.look_up(name) else {
-                return Err(Stop::Says(format!("no {name} there")));
+                return Ok(OnPath::Not(name.clone()));
             };
             executables.insert(name.clone(), path);
         }
@@ -158,12 +164,12 @@ impl Acquirer<'_> {
             .next()
             .and_then(|path| path.parent())
             .map_or("PATH".to_owned(), |folder| format!("PATH ({})", folder.display()));
-        Ok(Acquired {
+        Ok(OnPath::Here(Acquired {
             component: component.name.clone(),
             version: component.version.clone(),
             origin,
             executables,
-        })
+        }))
     }
 
     /// Entries the cache may hold of a component, in the order of the ways that make them.
@@ -198,8 +204,9 @@ impl Acquirer<'_> {
                 origin: format!("cache ({})", manifest.origin),
                 executables,
             })),
-            Err(Stop::Says(says)) => Ok(Cached::Corrupt(says)),
-            Err(Stop::Interrupted) => Err(Stop::Interrupted),
+            Err(mismatch) if mismatch.is_of_content() => Ok(Cached::Corrupt(mismatch.to_string())),
+            // A busy machine or a file system that runs nothing: another copy would fare no better.
+            Err(mismatch) => Err(mismatch.into()),
         }
     }
 
@@ -208,7 +215,7 @@ impl Acquirer<'_> {
         &self,
         component: &Component,
         executables: &IndexMap<String, PathBuf>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Mismatch> {
         let asked = executables
             .iter()
             .map(|(name, path)| verify(path, name, &component.version, self.environment, self.cancel));
@@ -227,10 +234,11 @@ impl Acquirer<'_> {
         let name = &component.name;
         let go = match source {
             Source::Archive(archive) => {
-                self.web
-                    .reach(&archive.url)
-                    .await
-                    .map_err(|says| Failure::from(Stop::Says(says)))?;
+                let reached = tokio::select! {
+                    () = self.cancel.cancelled() => return Err(Stop::Interrupted.into()),
+                    reached = self.web.reach(&archive.url) => reached,
+                };
+                reached.map_err(Stop::Says)?;
                 None
             }
             Source::Go(module) => {
@@ -318,7 +326,7 @@ impl Acquirer<'_> {
         let bin = making.executables();
         let names: Vec<String> = component.executables.keys().cloned().collect();
         let made = names.iter().map(|name| (name.clone(), bin.join(name))).collect();
-        self.verify_all(component, &made).await?;
+        self.verify_all(component, &made).await.map_err(Stop::from)?;
         let label = origin.clone();
         let executables = blocking(move || making.finish(names.iter().map(String::as_str), &label)).await?;
         Ok(Acquired {
@@ -346,6 +354,12 @@ impl Source<'_> {
             Self::Go(_) => Way::Go,
         }
     }
+}
+
+enum OnPath {
+    Here(Acquired),
+    /// The first executable that is not there.
+    Not(String),
 }
 
 enum Cached {
@@ -469,9 +483,14 @@ pub(super) fn interrupted(component: &Component) -> Unavailable {
     }
 }
 
-/// What the ways said so far, for the line that says why it comes to the next.
+/// Why it comes to the next way: what the last ones said, PATH left out.
 fn brief(tried: &[Tried]) -> String {
-    let said: Vec<String> = tried.iter().map(ToString::to_string).collect();
+    let said: Vec<String> = tried
+        .iter()
+        .rev()
+        .filter(|tried| tried.way != Way::Path)
+        .map(ToString::to_string)
+        .collect();
     said.join("; ")
 }
 

@@ -18,11 +18,14 @@ const PROBE: Duration = Duration::from_secs(5);
 /// How long a transfer may stand still.
 const STILL: Duration = Duration::from_secs(30);
 
+/// What a host's probe came to, once it is done.
+type Probe = Arc<OnceCell<Result<(), String>>>;
+
 /// An HTTP client that remembers which hosts answer.
 #[derive(Debug)]
 pub(super) struct Web {
     client: OnceCell<Result<reqwest::Client, String>>,
-    probes: Mutex<IndexMap<String, Arc<OnceCell<Result<(), String>>>>>,
+    probes: Mutex<IndexMap<String, Probe>>,
     proxy: Option<String>,
     no_proxy: Option<String>,
 }

@@ -166,7 +166,7 @@ mod tests {
     )]
     #[case::missing_in_a_promise(
         "promises:\n  - id: a\n    level: MAY\n    says: x",
-        "c.yaml:2:5: `place` is missing; a promise needs `id`, `level`, `says` and `place`"
+        "c.yaml:4:5: `place` is missing; a promise needs `id`, `level`, `says` and `place`"
     )]
     #[case::twice(
         "promises:\n  - id: a\n    id: b",
@@ -198,7 +198,7 @@ mod tests {
     #[rstest]
     #[case::no_unit("v: 30d", 17, &format!("`30d` is not a unit; {UNITS}"))]
     #[case::unknown_unit("v: {days: 30}", 18, &format!("`days` is not a unit; {UNITS}"))]
-    #[case::no_value("v:", 16, &format!("`~` is not a unit; {UNITS}"))]
+    #[case::no_value("v:", 15, &format!("`~` is not a unit; {UNITS}"))]
     #[case::list(
         "v: [30d]",
         17,
@@ -264,7 +264,7 @@ mod tests {
         25,
         "a list belongs here; write `[a, b]`, or one line that begins with `-` for each of them"
     )]
-    #[case::value_twice("v: {count: 1}, v: {count: 1}", 30, "`v` is here twice; leave one out")]
+    #[case::value_twice("v: {count: 1}, v: {count: 1}", 29, "`v` is here twice; leave one out")]
     fn values_without_their_unit_are_refused(
         #[case] value: &str,
         #[case] column: u64,

@@ -20,6 +20,12 @@ impl LocalStack {
         todo!()
     }
 
+    /// x
+    #[must_use]
+    pub fn died(&self) -> Option<String> {
+        todo!()
+    }
+
     /// Ends every process and removes the folder.
     pub async fn down(self) {
         todo!()

@@ -70,6 +70,15 @@ impl Churn {
         })
     }
 
+    /// First tick at which a member is of a later generation than this.
+    pub(crate) fn replaced_at(self, member: u64, generation: u64) -> Option<u64> {
+        self.life.map(|life| {
+            let phase = u128::from(member) * u128::from(life) / u128::from(self.members);
+            let end = (u128::from(generation) + 1) * u128::from(life);
+            u64::try_from(end.saturating_sub(phase)).unwrap_or(u64::MAX)
+        })
+    }
+
     /// Whether members are ever replaced.
     pub(crate) fn any(self) -> bool {
         self.life.is_some()
@@ -392,6 +401,18 @@ mod tests {
             let group = group % plan.rounds().groups();
             let at = |round| plan.timestamp(plan.rounds().slot(round, group), 1_800_000_000_000);
             prop_assert!(at(round) < at(round + 1));
+        }
+
+        /// forall members, ticks: a generation ends where the next one begins
+        #[test]
+        fn generations_end_where_the_next_begins(members in 1u64..500, share in 0.01..5.0, member in 0u64..500, tick in 0u64..1_000_000) {
+            let churn = Churn::new(members, share, 0.01);
+            let member = member % members;
+            let generation = churn.generation(member, tick);
+            let end = churn.replaced_at(member, generation).unwrap();
+            prop_assert!(end > tick);
+            prop_assert_eq!(churn.generation(member, end - 1), generation);
+            prop_assert_eq!(churn.generation(member, end), generation + 1);
         }
 
         /// forall churn: in each minute the given share of the series is replaced, give or take one
