@@ -1,7 +1,9 @@
 //! Where a stack runs. A target brings a [`Stack`](crate::stack::Stack) up from the deploy tree and
 //! takes it down again, whatever happens to the run.
 
+mod folder;
 pub mod local;
+mod ports;
 pub mod process;
 pub mod warm;
 
