@@ -5,6 +5,7 @@ use harness::case::Case;
 mod declared;
 mod grouping;
 mod inhibition;
+mod inputs_exposed;
 mod path;
 mod resolved;
 mod routing;
@@ -24,6 +25,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         virtual_time::case(),
         declared::case(),
+        inputs_exposed::case(),
         routing::case(),
         grouping::case(),
         inhibition::case(),

@@ -2,6 +2,7 @@
 //! what became of its notifications.
 
 pub mod alertmanager_file;
+pub mod candidate;
 pub mod expression;
 pub mod healthy_day;
 pub mod inputs;
