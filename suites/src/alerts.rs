@@ -3,10 +3,13 @@
 use harness::case::Case;
 
 mod declared;
+mod for_edge;
 mod grouping;
 mod inhibition;
 mod inputs_exposed;
+mod live_path;
 mod path;
+mod pulse;
 mod resolved;
 mod routing;
 mod silence;
@@ -26,6 +29,8 @@ pub fn cases() -> Vec<Case> {
         virtual_time::case(),
         declared::case(),
         inputs_exposed::case(),
+        live_path::case(),
+        for_edge::case(),
         routing::case(),
         grouping::case(),
         inhibition::case(),

@@ -49,7 +49,7 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "loaded-threshold-drifts",
             "Prometheus runs with another threshold than declared",
-            Edit::rendered_text("*", "node_filesystem_utilisation:ratio > 0.95", "node_filesystem_utilisation:ratio > 0.99"),
+            Edit::rendered_text("monitoring-alerts-infrastructure.yaml", "node_filesystem_utilisation:ratio > 0.95", "node_filesystem_utilisation:ratio > 0.99"),
         ),
         Mutant::new(
             "pending-too-long",
