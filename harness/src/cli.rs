@@ -85,12 +85,21 @@ struct SelectionArgs {
 
 impl SelectionArgs {
     fn select(&self, cases: &[Case]) -> Result<Vec<Case>, PlanError> {
-        select(cases, &Selection { profile: Some(self.profile.clone()), cases: self.cases.clone() })
+        select(
+            cases,
+            &Selection {
+                profile: Some(self.profile.clone()),
+                cases: self.cases.clone(),
+            },
+        )
     }
 
     /// How many cases the profile has.
     fn profile_cases(&self, cases: &[Case]) -> usize {
-        cases.iter().filter(|case| case.profiles.contains(&self.profile.as_str())).count()
+        cases
+            .iter()
+            .filter(|case| case.profiles.contains(&self.profile.as_str()))
+            .count()
     }
 }
 
@@ -151,7 +160,11 @@ pub fn main(cases: Vec<Case>, built_from: PathBuf) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Success
+            };
             return ExitCode::from(exit.code());
         }
     };

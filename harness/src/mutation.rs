@@ -74,7 +74,11 @@ pub async fn run(
             let subject = format!("{} {name}", case.id);
             progress.step(
                 &subject,
-                format!("{} of {total}: {}", number + 1, mutant.as_ref().map_or("nothing changed", |m| m.change)),
+                format!(
+                    "{} of {total}: {}",
+                    number + 1,
+                    mutant.as_ref().map_or("nothing changed", |m| m.change)
+                ),
             );
             let started = Instant::now();
             let ended = one(project, &case, mutant.as_ref(), acquired, options, cancel).await;
@@ -84,13 +88,18 @@ pub async fn run(
             report
         }
     });
-    let mut mutants: Vec<MutantReport> =
-        futures::stream::iter(runs).buffer_unordered(options.side_by_side.max(1)).collect().await;
+    let mut mutants: Vec<MutantReport> = futures::stream::iter(runs)
+        .buffer_unordered(options.side_by_side.max(1))
+        .collect()
+        .await;
     let place = |id: &str| cases.iter().position(|case| case.id == id);
     mutants.sort_by(|a, b| {
         (place(&a.case), a.id != BASELINE, &a.id).cmp(&(place(&b.case), b.id != BASELINE, &b.id))
     });
-    MutationReport { seed: options.seed, mutants }
+    MutationReport {
+        seed: options.seed,
+        mutants,
+    }
 }
 
 /// The verdict of `case` on a stack with `mutant`, and its reason.
@@ -159,12 +168,19 @@ fn report(
     ended: Result<(Verdict, Option<String>), String>,
     seconds: f64,
 ) -> MutantReport {
-    let wanted = if mutant.is_some() { Verdict::Fail } else { Verdict::Pass };
+    let wanted = if mutant.is_some() {
+        Verdict::Fail
+    } else {
+        Verdict::Pass
+    };
     let (outcome, reason) = match ended {
         Ok((verdict, reason)) if verdict == wanted => (MutantOutcome::Killed, reason),
         Ok((verdict, reason)) => (
             MutantOutcome::Survived,
-            Some(format!("the case came to {verdict}{}", reason.map(|why| format!(": {why}")).unwrap_or_default())),
+            Some(format!(
+                "the case came to {verdict}{}",
+                reason.map(|why| format!(": {why}")).unwrap_or_default()
+            )),
         ),
         Err(why) => (MutantOutcome::Survived, Some(why)),
     };

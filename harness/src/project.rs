@@ -72,7 +72,11 @@ impl Places {
         }
         let here = std::env::current_dir().unwrap_or_default();
         let holds = |folder: &Path| folder.join("fixtures").join("contract.yaml").is_file();
-        let found = here.ancestors().chain([built_from]).find(|folder| holds(folder)).map(Path::to_owned);
+        let found = here
+            .ancestors()
+            .chain([built_from])
+            .find(|folder| holds(folder))
+            .map(Path::to_owned);
         found.ok_or(ProjectError::NoRoot { from: here })
     }
 }
@@ -84,10 +88,16 @@ impl Project {
         let fixtures = root.join("fixtures");
         let or = |given: &Option<PathBuf>, usual: PathBuf| given.clone().unwrap_or(usual);
         Ok(Self {
-            contract: Arc::new(Contract::load(&or(&places.contract, fixtures.join("contract.yaml")))?),
+            contract: Arc::new(Contract::load(&or(
+                &places.contract,
+                fixtures.join("contract.yaml"),
+            ))?),
             tree: Arc::new(DeployTree::load(&or(&places.deploy, root.join("deploy")))?),
             shapes: Arc::new(Shapes::load(&fixtures.join("shapes.yaml"))?),
-            catalog: Arc::new(Catalog::load(&or(&places.catalog, fixtures.join("catalog.yaml")))?),
+            catalog: Arc::new(Catalog::load(&or(
+                &places.catalog,
+                fixtures.join("catalog.yaml"),
+            ))?),
             root,
         })
     }

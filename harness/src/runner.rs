@@ -78,7 +78,10 @@ pub struct Outcome {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("stack", &self.stack).field("seed", &self.seed).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("stack", &self.stack)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -110,7 +113,9 @@ impl Runner {
     pub async fn run_all(&self, cases: &[Case]) -> Vec<Outcome> {
         let mut order: Vec<usize> = (0..cases.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(cases[index].bound));
-        let runs = order.into_iter().map(|index| async move { (index, self.run(&cases[index]).await) });
+        let runs = order
+            .into_iter()
+            .map(|index| async move { (index, self.run(&cases[index]).await) });
         let mut outcomes = futures::future::join_all(runs).await;
         outcomes.sort_by_key(|(index, _)| *index);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
@@ -119,9 +124,18 @@ impl Runner {
     /// Runs one case when there is room for it.
     pub async fn run(&self, case: &Case) -> Outcome {
         if let Some(reason) = case.needs.iter().find_map(|need| {
-            self.shared.stack.lacks(*need).map(|why| format!("needs {}: {why}", need.name()))
+            self.shared
+                .stack
+                .lacks(*need)
+                .map(|why| format!("needs {}: {why}", need.name()))
         }) {
-            return self.outcome(case, Verdict::Skipped, Some(reason), Duration::ZERO, Findings::new());
+            return self.outcome(
+                case,
+                Verdict::Skipped,
+                Some(reason),
+                Duration::ZERO,
+                Findings::new(),
+            );
         }
         let _turn = self.turn(case).await;
         let started = Instant::now();
@@ -202,7 +216,11 @@ impl Runner {
                 let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
                 if !case.excludes.iter().any(|other| running.contains(other)) {
                     running.insert(case.id);
-                    return Turn { runner: self, case: case.id, _place: place };
+                    return Turn {
+                        runner: self,
+                        case: case.id,
+                        _place: place,
+                    };
                 }
             }
             place = None;
@@ -249,7 +267,11 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.runner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(self.case);
+        self.runner
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(self.case);
         self.runner.ended.notify_waiters();
     }
 }
@@ -258,10 +280,7 @@ impl Drop for Turn<'_> {
 ///
 /// When a shared server is gone, whatever was not a pass is the set-up's
 /// fault: its cause comes first, and what the case saw after it.
-fn judge(
-    ended: Result<Findings, CaseError>,
-    died: Option<String>,
-) -> (Verdict, Option<String>, Findings) {
+fn judge(ended: Result<Findings, CaseError>, died: Option<String>) -> (Verdict, Option<String>, Findings) {
     let (verdict, reason, findings) = match ended {
         Ok(findings) => (findings.verdict(), findings.reason(), findings),
         Err(CaseError::Environment(why)) => (Verdict::Environment, Some(why), Findings::new()),
@@ -270,7 +289,9 @@ fn judge(
     };
     match died {
         Some(cause) if verdict != Verdict::Pass => {
-            let seen = reason.map(|seen| format!("; the case saw: {seen}")).unwrap_or_default();
+            let seen = reason
+                .map(|seen| format!("; the case saw: {seen}"))
+                .unwrap_or_default();
             (Verdict::Environment, Some(format!("{cause}{seen}")), findings)
         }
         _ => (verdict, reason, findings),
@@ -305,7 +326,11 @@ impl LastStep {
 
     fn get(&self) -> String {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if last.is_empty() { "its beginning".to_owned() } else { last }
+        if last.is_empty() {
+            "its beginning".to_owned()
+        } else {
+            last
+        }
     }
 }
 
@@ -333,16 +358,24 @@ mod tests {
 
     #[test]
     fn a_dead_server_is_not_the_stacks_failure() {
-        let (verdict, reason, _) =
-            judge(Err(CaseError::Failed("no answer".into())), Some("prometheus was killed".into()));
+        let (verdict, reason, _) = judge(
+            Err(CaseError::Failed("no answer".into())),
+            Some("prometheus was killed".into()),
+        );
         assert_eq!(verdict, Verdict::Environment);
-        assert_eq!(reason.as_deref(), Some("prometheus was killed; the case saw: no answer"));
+        assert_eq!(
+            reason.as_deref(),
+            Some("prometheus was killed; the case saw: no answer")
+        );
     }
 
     #[test]
     fn what_passed_before_a_server_died_stays_passed() {
         let mut findings = Findings::new();
         findings.push(Finding::of("something"));
-        assert_eq!(judge(Ok(findings), Some("prometheus was killed".into())).0, Verdict::Pass);
+        assert_eq!(
+            judge(Ok(findings), Some("prometheus was killed".into())).0,
+            Verdict::Pass
+        );
     }
 }

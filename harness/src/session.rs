@@ -17,7 +17,9 @@ use crate::catalog::{Acquisition, cache_folder};
 use crate::finding::Figure;
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::report::{CaseReport, ProfileOutcome, ProfileResult, Report, ReportError, RunInfo, profile_result, promise_reports};
+use crate::report::{
+    CaseReport, ProfileOutcome, ProfileResult, Report, ReportError, RunInfo, profile_result, promise_reports,
+};
 use crate::runner::{Outcome, Runner, Shared, calibrate, machine};
 use crate::seed::Seed;
 use crate::stack::Stack;
@@ -56,9 +58,19 @@ impl Options {
         if self.whole(cases.len()) || result.result == ProfileOutcome::Failed {
             return result;
         }
-        let selected = format!("{} of its {} cases were selected", cases.len(), self.profile_cases);
-        let reason = result.reason.map_or_else(|| selected.clone(), |reason| format!("{selected}; {reason}"));
-        ProfileResult { result: ProfileOutcome::Partial, reason: Some(reason), ..result }
+        let selected = format!(
+            "{} of its {} cases were selected",
+            cases.len(),
+            self.profile_cases
+        );
+        let reason = result
+            .reason
+            .map_or_else(|| selected.clone(), |reason| format!("{selected}; {reason}"));
+        ProfileResult {
+            result: ProfileOutcome::Partial,
+            reason: Some(reason),
+            ..result
+        }
     }
 }
 
@@ -113,11 +125,24 @@ impl Session {
             tokio::task::spawn_blocking(move || calibrate::calibrate(&folder))
         };
         let state = match made {
-            Err(reason) => Err(Broken { verdict: Verdict::Environment, reason }),
+            Err(reason) => Err(Broken {
+                verdict: Verdict::Environment,
+                reason,
+            }),
             Ok(()) => Self::bring_up(&project, &options, &folder, &progress, &cancel).await,
         };
         let calibration = measured.await.unwrap_or_default();
-        Self { project, options, id, started, clock, calibration, folder, progress, state }
+        Self {
+            project,
+            options,
+            id,
+            started,
+            clock,
+            calibration,
+            folder,
+            progress,
+            state,
+        }
     }
 
     async fn bring_up(
@@ -129,7 +154,16 @@ impl Session {
     ) -> Result<Running, Broken> {
         warm::sweep(&runs_folder());
         let attached = match &options.warm {
-            Some(name) => warm::attach(name, &project.tree, folder, &options.report.join("artifacts"), progress).await,
+            Some(name) => {
+                warm::attach(
+                    name,
+                    &project.tree,
+                    folder,
+                    &options.report.join("artifacts"),
+                    progress,
+                )
+                .await
+            }
             None => None,
         };
         let (stack, own, died): (Stack, _, crate::runner::Died) = match attached {
@@ -139,8 +173,10 @@ impl Session {
                 (attached.stack, None, died)
             }
             None => {
-                let acquired =
-                    project.catalog.acquire(&COMPONENTS, &cache_folder(), progress, cancel).await;
+                let acquired = project
+                    .catalog
+                    .acquire(&COMPONENTS, &cache_folder(), progress, cancel)
+                    .await;
                 let up = LocalStack::up(UpRequest {
                     tree: project.tree.clone(),
                     shapes: project.shapes.clone(),
@@ -171,7 +207,10 @@ impl Session {
             progress: progress.clone(),
             died,
         };
-        Ok(Running { runner: Runner::new(shared, options.side_by_side), own })
+        Ok(Running {
+            runner: Runner::new(shared, options.side_by_side),
+            own,
+        })
     }
 
     /// Runs one case, or gives it the verdict of a stack that did not come up.
@@ -186,7 +225,10 @@ impl Session {
     pub async fn run_all(&self, cases: &[Case]) -> Vec<Outcome> {
         match &self.state {
             Ok(running) => running.runner.run_all(cases).await,
-            Err(broken) => cases.iter().map(|case| broken.outcome(case, self.options.seed)).collect(),
+            Err(broken) => cases
+                .iter()
+                .map(|case| broken.outcome(case, self.options.seed))
+                .collect(),
         }
     }
 
@@ -210,10 +252,16 @@ impl Session {
         });
         changed_values.sort();
         changed_values.dedup();
-        let components = stack.as_ref().map_or_else(Vec::new, |stack| stack.components.clone());
+        let components = stack
+            .as_ref()
+            .map_or_else(Vec::new, |stack| stack.components.clone());
         let mut versions: IndexMap<String, String> =
             IndexMap::from([("conform".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
-        versions.extend(components.iter().map(|one| (one.name.clone(), one.version.clone())));
+        versions.extend(
+            components
+                .iter()
+                .map(|one| (one.name.clone(), one.version.clone())),
+        );
         let report = Report {
             run: RunInfo {
                 id: self.id,
@@ -252,7 +300,10 @@ impl Session {
 
     /// The cases' figures, and those of the run itself against the contract's.
     fn figures(&self, outcomes: &[Outcome]) -> Vec<Figure> {
-        let mut figures: Vec<Figure> = outcomes.iter().flat_map(|outcome| outcome.figures.clone()).collect();
+        let mut figures: Vec<Figure> = outcomes
+            .iter()
+            .flat_map(|outcome| outcome.figures.clone())
+            .collect();
         let contract = &self.project.contract;
         let mut seconds = |what: &str, promise: &str, value: f64| {
             if let Ok(bound) = contract.duration(promise, "at-most") {
@@ -266,10 +317,18 @@ impl Session {
             }
         };
         if let Ok(Running { runner, own: Some(_) }) = &self.state {
-            seconds("stack ready", "harness-up", runner.shared().stack.up.as_secs_f64());
+            seconds(
+                "stack ready",
+                "harness-up",
+                runner.shared().stack.up.as_secs_f64(),
+            );
         }
         if self.options.profile == "core" && self.options.whole(outcomes.len()) {
-            seconds("core profile", "harness-core-profile", self.clock.elapsed().as_secs_f64());
+            seconds(
+                "core profile",
+                "harness-core-profile",
+                self.clock.elapsed().as_secs_f64(),
+            );
         }
         if let Ok(bound) = contract.bytes("harness-memory", "at-most") {
             const MIB: f64 = 1024.0 * 1024.0;
@@ -292,7 +351,10 @@ impl Broken {
             TargetError::Refused(_) => Verdict::Fail,
             TargetError::Environment(_) | TargetError::Interrupted => Verdict::Environment,
         };
-        Self { verdict, reason: error.to_string() }
+        Self {
+            verdict,
+            reason: error.to_string(),
+        }
     }
 
     fn outcome(&self, case: &Case, seed: Seed) -> Outcome {
@@ -327,8 +389,12 @@ pub fn runs_folder() -> PathBuf {
 fn make_folders(run: &std::path::Path, report: &std::path::Path) -> Result<(), String> {
     let artifacts = report.join("artifacts");
     if artifacts.exists() {
-        std::fs::remove_dir_all(&artifacts)
-            .map_err(|error| format!("{} of an earlier run cannot be removed: {error}", artifacts.display()))?;
+        std::fs::remove_dir_all(&artifacts).map_err(|error| {
+            format!(
+                "{} of an earlier run cannot be removed: {error}",
+                artifacts.display()
+            )
+        })?;
     }
     for folder in [run, &artifacts] {
         std::fs::create_dir_all(folder)

@@ -23,7 +23,10 @@ pub struct Line {
 impl Line {
     /// A series with the same value at each of the instants.
     pub fn constant(series: impl Into<String>, value: f64, at: impl IntoIterator<Item = i64>) -> Self {
-        Self { series: series.into(), samples: at.into_iter().map(|ms| (ms, value)).collect() }
+        Self {
+            series: series.into(),
+            samples: at.into_iter().map(|ms| (ms, value)).collect(),
+        }
     }
 }
 
@@ -40,7 +43,13 @@ fn open_metrics(lines: &[Line]) -> String {
             last = family;
         }
         for (ms, value) in &line.samples {
-            let _ = writeln!(text, "{} {value} {}.{:03}", line.series, ms.div_euclid(1000), ms.rem_euclid(1000));
+            let _ = writeln!(
+                text,
+                "{} {value} {}.{:03}",
+                line.series,
+                ms.div_euclid(1000),
+                ms.rem_euclid(1000)
+            );
         }
     }
     text.push_str("# EOF\n");
@@ -59,7 +68,12 @@ pub async fn blocks(context: &Context, name: &str, lines: &[Line]) -> Result<Pat
     let made = context
         .stack
         .workshop
-        .tool("promtool", arguments.map(str::to_owned).to_vec(), folder.clone(), BOUND)
+        .tool(
+            "promtool",
+            arguments.map(str::to_owned).to_vec(),
+            folder.clone(),
+            BOUND,
+        )
         .await?;
     if made.code != Some(0) {
         return Err(CaseError::Environment(format!(
@@ -76,7 +90,12 @@ pub async fn blocks(context: &Context, name: &str, lines: &[Line]) -> Result<Pat
 /// 3.16, tsdb/db.go), so two further reloads are the event after which nothing more would go.
 pub async fn after_reloads(server: &Prometheus) -> Result<Vec<Block>, CaseError> {
     const RELOADS: &str = "prometheus_tsdb_reloads_total";
-    let before = server.own_metrics().await?.get(RELOADS).copied().unwrap_or_default();
+    let before = server
+        .own_metrics()
+        .await?
+        .get(RELOADS)
+        .copied()
+        .unwrap_or_default();
     Wait::new("two reloads of blocks", Duration::from_secs(20))
         .every(Duration::from_millis(100))
         .until(async || match server.own_metrics().await {

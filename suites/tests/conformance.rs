@@ -38,7 +38,10 @@ impl Shared {
 }
 
 async fn open() -> Result<Session, String> {
-    let places = Places { root: Some(suites::root()), ..Places::default() };
+    let places = Places {
+        root: Some(suites::root()),
+        ..Places::default()
+    };
     let project = Project::load(&places, &suites::root()).map_err(|error| error.to_string())?;
     let seed = match std::env::var("CONFORM_SEED") {
         Ok(text) => text.parse().map_err(|error| format!("CONFORM_SEED: {error}"))?,
@@ -50,9 +53,18 @@ async fn open() -> Result<Session, String> {
         side_by_side: usual_side_by_side(),
         warm: None,
         profile: PROFILE.to_owned(),
-        profile_cases: suites::cases().iter().filter(|case| case.profiles.contains(&PROFILE)).count(),
+        profile_cases: suites::cases()
+            .iter()
+            .filter(|case| case.profiles.contains(&PROFILE))
+            .count(),
     };
-    Ok(Session::open(project, options, Progress::new(harness::progress::terminal()), CancellationToken::new()).await)
+    Ok(Session::open(
+        project,
+        options,
+        Progress::new(harness::progress::terminal()),
+        CancellationToken::new(),
+    )
+    .await)
 }
 
 fn main() -> ExitCode {
@@ -62,15 +74,23 @@ fn main() -> ExitCode {
     cases.sort_by_key(|case| std::cmp::Reverse(case.bound));
     // A thread a test: how many run side by side is the runner's business, which knows what they wait for.
     arguments.test_threads = arguments.test_threads.or(Some(cases.len().max(1)));
-    let Ok(runtime) = Runtime::new() else { return ExitCode::from(3) };
+    let Ok(runtime) = Runtime::new() else {
+        return ExitCode::from(3);
+    };
     let shared = Arc::new(Shared {
         runtime,
         session: OnceCell::new(),
         outcomes: Mutex::default(),
     });
-    let trials = cases.into_iter().enumerate().map(|(number, case)| trial(number, case, &shared)).collect();
+    let trials = cases
+        .into_iter()
+        .enumerate()
+        .map(|(number, case)| trial(number, case, &shared))
+        .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    let Some(shared) = Arc::into_inner(shared) else { return conclusion.exit_code() };
+    let Some(shared) = Arc::into_inner(shared) else {
+        return conclusion.exit_code();
+    };
     if let Some(session) = shared.session.into_inner() {
         let mut outcomes = shared.outcomes.into_inner();
         outcomes.sort_by_key(|(number, _)| *number);
@@ -89,12 +109,18 @@ fn trial(number: usize, case: Case, shared: &Arc<Shared>) -> Trial {
     let shared = shared.clone();
     let (name, kind) = (case.id, case.level.name());
     Trial::ignorable_test(name, move || {
-        let outcome = shared.runtime.block_on(shared.run(number, &case)).map_err(Failed::from)?;
+        let outcome = shared
+            .runtime
+            .block_on(shared.run(number, &case))
+            .map_err(Failed::from)?;
         let reason = outcome.report.reason.unwrap_or_default();
         match outcome.report.verdict {
             Verdict::Pass => Ok(Completion::Completed),
             Verdict::Skipped => Ok(Completion::ignored_with(reason)),
-            verdict => Err(Failed::from(format!("{verdict}: {reason}\nreplay: {}", outcome.report.replay))),
+            verdict => Err(Failed::from(format!(
+                "{verdict}: {reason}\nreplay: {}",
+                outcome.report.replay
+            ))),
         }
     })
     .with_kind(kind)

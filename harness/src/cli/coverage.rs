@@ -15,7 +15,11 @@ pub(super) fn coverage(shell: &Shell) -> Result<Exit, CliError> {
         .filter(|(_, promise)| !promises.iter().any(|one| one.id == *promise))
         .map(|(case, promise)| format!("case {case} covers `{promise}`, which the contract does not have"))
         .collect();
-    let width = promises.iter().map(|promise| promise.id.len()).max().unwrap_or_default();
+    let width = promises
+        .iter()
+        .map(|promise| promise.id.len())
+        .max()
+        .unwrap_or_default();
     let (mut text, mut checked, mut open_musts) = (String::new(), 0, 0);
     for promise in promises {
         let by: Vec<&str> = shell
@@ -29,7 +33,11 @@ pub(super) fn coverage(shell: &Shell) -> Result<Exit, CliError> {
         } else {
             checked += 1;
         }
-        let by = if by.is_empty() { "no case checks it yet".to_owned() } else { by.join(", ") };
+        let by = if by.is_empty() {
+            "no case checks it yet".to_owned()
+        } else {
+            by.join(", ")
+        };
         let _ = writeln!(text, "{:width$}  {:6}  {by}", promise.id, promise.level);
     }
     let _ = writeln!(
@@ -41,5 +49,9 @@ pub(super) fn coverage(shell: &Shell) -> Result<Exit, CliError> {
     for line in &unknown {
         say(&format!("conform: {line}"));
     }
-    Ok(if unknown.is_empty() { Exit::Success } else { Exit::Failed })
+    Ok(if unknown.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Failed
+    })
 }

@@ -27,16 +27,34 @@ pub(super) async fn doctor(args: &DoctorArgs, shell: &Shell) -> Result<Exit, Cli
         print(&table(&lines));
     }
     let unavailable = lines.iter().any(|line| line.state == DoctorState::Unavailable);
-    Ok(if unavailable { Exit::Environment } else { Exit::Success })
+    Ok(if unavailable {
+        Exit::Environment
+    } else {
+        Exit::Success
+    })
 }
 
 /// Aligned lines; what is passed over and what to do about it stand below.
 fn table(lines: &[DoctorLine]) -> String {
-    let width = lines.iter().map(|line| line.subject.len()).max().unwrap_or_default();
+    let width = lines
+        .iter()
+        .map(|line| line.subject.len())
+        .max()
+        .unwrap_or_default();
     let mut text = String::new();
     for line in lines {
-        let version = line.version.as_deref().map(|version| format!("{version}  ")).unwrap_or_default();
-        let _ = writeln!(text, "{:11}  {:width$}  {version}{}", line.state.name(), line.subject, line.says);
+        let version = line
+            .version
+            .as_deref()
+            .map(|version| format!("{version}  "))
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{:11}  {:width$}  {version}{}",
+            line.state.name(),
+            line.subject,
+            line.says
+        );
         for tried in &line.tried {
             let _ = writeln!(text, "{:11}  {:width$}  passed over: {tried}", "", "");
         }
@@ -49,7 +67,10 @@ fn table(lines: &[DoctorLine]) -> String {
 
 pub(super) async fn acquire(shell: &Shell) -> Result<Exit, CliError> {
     let project = shell.project()?;
-    let acquired = project.catalog.acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel).await;
+    let acquired = project
+        .catalog
+        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .await;
     for one in acquired.values().flatten() {
         print(&format!("{} {}: {}", one.component, one.version, one.origin));
     }
@@ -57,5 +78,9 @@ pub(super) async fn acquire(shell: &Shell) -> Result<Exit, CliError> {
     for line in &missing {
         say(&format!("conform: {line}"));
     }
-    Ok(if missing.is_empty() { Exit::Success } else { Exit::Environment })
+    Ok(if missing.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Environment
+    })
 }

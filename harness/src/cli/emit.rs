@@ -27,12 +27,16 @@ pub(super) async fn emit(command: EmitCommand, shell: &Shell) -> Result<Exit, Cl
         .await
         .map_err(|error| CliError::Environment(error.to_string()))?;
     if args.json {
-        let text =
-            serde_json::to_string_pretty(&report).map_err(|error| CliError::Environment(error.to_string()))?;
+        let text = serde_json::to_string_pretty(&report)
+            .map_err(|error| CliError::Environment(error.to_string()))?;
         print(&text);
     } else {
         print(&report.to_string());
     }
     // What was not acknowledged is lost as far as the sender can tell.
-    Ok(if report.refused == 0 && report.unanswered == 0 { Exit::Success } else { Exit::Failed })
+    Ok(if report.refused == 0 && report.unanswered == 0 {
+        Exit::Success
+    } else {
+        Exit::Failed
+    })
 }

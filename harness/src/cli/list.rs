@@ -16,7 +16,12 @@ pub(super) struct ListArgs {
 
 pub(super) fn list(args: &ListArgs, shell: &Shell) -> Result<Exit, CliError> {
     let mut text = String::new();
-    let width = shell.cases.iter().map(|case| case.id.len()).max().unwrap_or_default();
+    let width = shell
+        .cases
+        .iter()
+        .map(|case| case.id.len())
+        .max()
+        .unwrap_or_default();
     for case in &shell.cases {
         let _ = writeln!(text, "{:width$}  {:6}  {}", case.id, case.level, case.claim);
         for mutant in args.mutants.then(case.mutants).into_iter().flatten() {

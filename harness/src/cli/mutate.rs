@@ -30,8 +30,17 @@ pub(super) struct MutateArgs {
 
 pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliError> {
     let project = shell.project()?;
-    let cases = select(&shell.cases, &Selection { profile: None, cases: args.cases })?;
-    let acquired = project.catalog.acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel).await;
+    let cases = select(
+        &shell.cases,
+        &Selection {
+            profile: None,
+            cases: args.cases,
+        },
+    )?;
+    let acquired = project
+        .catalog
+        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .await;
     if let [first, ..] = &unavailable(&acquired)[..] {
         return Err(CliError::Environment(first.clone()));
     }
@@ -44,15 +53,31 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
         side_by_side: args.jobs.unwrap_or_else(usual_side_by_side),
         mutants: args.mutants,
     };
-    let report = run(&project, &cases, Arc::new(acquired), &options, &shell.progress, &shell.cancel).await;
+    let report = run(
+        &project,
+        &cases,
+        Arc::new(acquired),
+        &options,
+        &shell.progress,
+        &shell.cancel,
+    )
+    .await;
     let _ = std::fs::remove_dir_all(&folder);
     print(&report.table(colour()));
-    report.write(&args.report.report).map_err(|error| CliError::Environment(error.to_string()))?;
-    say(&format!("report: {}", args.report.report.join("mutation.json").display()));
+    report
+        .write(&args.report.report)
+        .map_err(|error| CliError::Environment(error.to_string()))?;
+    say(&format!(
+        "report: {}",
+        args.report.report.join("mutation.json").display()
+    ));
     if shell.cancel.is_cancelled() {
         return Ok(Exit::Environment);
     }
-    let survived = report.mutants.iter().any(|mutant| mutant.outcome == MutantOutcome::Survived);
+    let survived = report
+        .mutants
+        .iter()
+        .any(|mutant| mutant.outcome == MutantOutcome::Survived);
     Ok(match report.mutants.is_empty() {
         true => Exit::Partial,
         false if survived => Exit::Failed,

@@ -27,7 +27,12 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Name of the warm stack to use when it runs and fits
-    #[arg(long, default_value = "default", value_name = "NAME", conflicts_with = "fresh")]
+    #[arg(
+        long,
+        default_value = "default",
+        value_name = "NAME",
+        conflicts_with = "fresh"
+    )]
     name: String,
     /// Brings an own stack up even when a warm one would fit
     #[arg(long)]
@@ -39,7 +44,9 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
     let project = shell.project()?;
     let cases = args.selection.select(&shell.cases)?;
     let seed = args.report.seed.unwrap_or_else(Seed::fresh);
-    shell.progress.step("run", format!("{} cases, seed {seed}", cases.len()));
+    shell
+        .progress
+        .step("run", format!("{} cases, seed {seed}", cases.len()));
     let options = Options {
         seed,
         report: args.report.report.clone(),
@@ -53,11 +60,16 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
     let (report, written) = session.close(outcomes).await;
     print(&report.table(colour()));
     match written {
-        Ok(()) => say(&format!("report: {}", args.report.report.join("index.html").display())),
+        Ok(()) => say(&format!(
+            "report: {}",
+            args.report.report.join("index.html").display()
+        )),
         Err(error) => {
             say(&format!("conform: {error}"));
             return Ok(Exit::Environment);
         }
     }
-    Ok(Exit::of(report.cases.iter().map(|case| (case.level, case.verdict))))
+    Ok(Exit::of(
+        report.cases.iter().map(|case| (case.level, case.verdict)),
+    ))
 }

@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{CliError, Shell, print};
-use crate::verdict::Exit;
 use crate::contract::Contract;
 use crate::report;
+use crate::verdict::Exit;
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
@@ -31,8 +31,9 @@ pub(super) fn schema(args: &SchemaArgs, shell: &Shell) -> Result<Exit, CliError>
         let text = format!("{schema:#}\n");
         if args.write {
             let path = fixtures.join(file);
-            fs::write(&path, text)
-                .map_err(|error| CliError::Environment(format!("{} cannot be written: {error}", path.display())))?;
+            fs::write(&path, text).map_err(|error| {
+                CliError::Environment(format!("{} cannot be written: {error}", path.display()))
+            })?;
         } else {
             print(&text);
         }

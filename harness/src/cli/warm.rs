@@ -1,6 +1,6 @@
 //! stub
-use clap::Args;
 use super::*;
+use clap::Args;
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {}
 #[derive(Debug, Args)]
@@ -9,7 +9,15 @@ pub(super) struct NameArgs {}
 pub(super) struct StatusArgs {}
 #[derive(Debug, Args)]
 pub(super) struct KeepArgs {}
-pub(super) async fn up(_: UpArgs, _: &Shell) -> Result<Exit, CliError> { todo!() }
-pub(super) async fn down(_: &NameArgs) -> Result<Exit, CliError> { todo!() }
-pub(super) fn status(_: &StatusArgs) -> Result<Exit, CliError> { todo!() }
-pub(super) async fn keep(_: KeepArgs, _: &Shell) -> Result<Exit, CliError> { todo!() }
+pub(super) async fn up(_: UpArgs, _: &Shell) -> Result<Exit, CliError> {
+    todo!()
+}
+pub(super) async fn down(_: &NameArgs) -> Result<Exit, CliError> {
+    todo!()
+}
+pub(super) fn status(_: &StatusArgs) -> Result<Exit, CliError> {
+    todo!()
+}
+pub(super) async fn keep(_: KeepArgs, _: &Shell) -> Result<Exit, CliError> {
+    todo!()
+}

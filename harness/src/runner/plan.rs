@@ -39,7 +39,10 @@ pub fn select(cases: &[Case], selection: &Selection) -> Result<Vec<Case>, PlanEr
     if !selection.cases.is_empty() {
         for name in &selection.cases {
             if !cases.iter().any(|case| named(case, name)) {
-                return Err(PlanError::Unknown { name: name.clone(), hint: hint(cases, name) });
+                return Err(PlanError::Unknown {
+                    name: name.clone(),
+                    hint: hint(cases, name),
+                });
             }
         }
         return Ok(cases
@@ -48,14 +51,25 @@ pub fn select(cases: &[Case], selection: &Selection) -> Result<Vec<Case>, PlanEr
             .cloned()
             .collect());
     }
-    let Some(profile) = &selection.profile else { return Ok(cases.to_vec()) };
-    let selected: Vec<Case> =
-        cases.iter().filter(|case| case.profiles.contains(&profile.as_str())).cloned().collect();
+    let Some(profile) = &selection.profile else {
+        return Ok(cases.to_vec());
+    };
+    let selected: Vec<Case> = cases
+        .iter()
+        .filter(|case| case.profiles.contains(&profile.as_str()))
+        .cloned()
+        .collect();
     if selected.is_empty() {
-        let mut known: Vec<_> = cases.iter().flat_map(|case| case.profiles.iter().copied()).collect();
+        let mut known: Vec<_> = cases
+            .iter()
+            .flat_map(|case| case.profiles.iter().copied())
+            .collect();
         known.sort_unstable();
         known.dedup();
-        return Err(PlanError::EmptyProfile { profile: profile.clone(), known: known.join(", ") });
+        return Err(PlanError::EmptyProfile {
+            profile: profile.clone(),
+            known: known.join(", "),
+        });
     }
     Ok(selected)
 }
@@ -66,8 +80,8 @@ fn named(case: &Case, name: &str) -> bool {
 
 fn hint(cases: &[Case], name: &str) -> String {
     let wanted = name.rsplit('/').next().unwrap_or(name);
-    cases
-        .iter()
-        .find(|case| case.id.contains(wanted))
-        .map_or_else(|| "`cargo conform list` shows them".to_owned(), |case| format!("did you mean `{}`?", case.id))
+    cases.iter().find(|case| case.id.contains(wanted)).map_or_else(
+        || "`cargo conform list` shows them".to_owned(),
+        |case| format!("did you mean `{}`?", case.id),
+    )
 }

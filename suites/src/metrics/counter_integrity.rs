@@ -47,7 +47,11 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "sample-limit",
             "the server drops scrapes above a limit that nobody declared",
-            Edit::rendered_text("prometheus.yml", "scrape_interval: 1s", "scrape_interval: 1s\n  sample_limit: 1"),
+            Edit::rendered_text(
+                "prometheus.yml",
+                "scrape_interval: 1s",
+                "scrape_interval: 1s\n  sample_limit: 1",
+            ),
         ),
         Mutant::new(
             "merged-series",
@@ -75,7 +79,11 @@ fn expose(n: u64) -> Vec<Family> {
             value: Value::Counter((n * SERIES + part) as f64),
         })
         .collect();
-    vec![Family { name: "conform_scrapes_total".to_owned(), help: "Scrapes so far.".to_owned(), metrics }]
+    vec![Family {
+        name: "conform_scrapes_total".to_owned(),
+        help: "Scrapes so far.".to_owned(),
+        metrics,
+    }]
 }
 
 async fn run(context: Context) -> Result<Findings, CaseError> {
@@ -88,7 +96,9 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         labels: Vec::new(),
         native_histograms: false,
     }]);
-    context.progress.step("", "starting a Prometheus that scrapes every second");
+    context
+        .progress
+        .step("", "starting a Prometheus that scrapes every second");
     let mut instance = context.stack.workshop.prometheus(clone).await?;
     let mut cuts = Vec::new();
 
@@ -118,13 +128,20 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
 
 /// Waits until the target has answered `count` scrapes.
 async fn served(target: &ScrapeTarget, count: usize) -> Result<(), CaseError> {
-    Wait::new(format!("{count} scrapes answered"), INTERVAL * 10 * u32::try_from(SCRAPES).unwrap_or(1))
-        .until(async || {
-            let seen = target.served().len();
-            if seen >= count { Look::Ready(()) } else { Look::Missing(format!("{seen} answered")) }
-        })
-        .await
-        .map_err(|error| CaseError::Failed(error.to_string()))
+    Wait::new(
+        format!("{count} scrapes answered"),
+        INTERVAL * 10 * u32::try_from(SCRAPES).unwrap_or(1),
+    )
+    .until(async || {
+        let seen = target.served().len();
+        if seen >= count {
+            Look::Ready(())
+        } else {
+            Look::Missing(format!("{seen} answered"))
+        }
+    })
+    .await
+    .map_err(|error| CaseError::Failed(error.to_string()))
 }
 
 /// The stored samples, once something later than the first `count` scrapes is among them.
@@ -133,20 +150,24 @@ async fn stored_past(instance: &dyn PrometheusInstance, count: usize) -> Result<
     let sentinel = (count as u64 * SERIES) as f64;
     Wait::new("a scrape after the last one looked at", INTERVAL * 15)
         .every(Duration::from_millis(100))
-        .until(async || match instance.client().raw("conform_scrapes_total[10m]", None).await {
-            Err(error) => Look::Missing(error.to_string()),
-            Ok(series) => {
-                let newest = series
-                    .iter()
-                    .filter_map(|one| one.samples.last()?.1.parse::<f64>().ok())
-                    .fold(f64::NEG_INFINITY, f64::max);
-                if newest >= sentinel {
-                    Look::Ready(series)
-                } else {
-                    Look::Missing(format!("the newest stored value is {newest}, the sentinel {sentinel}"))
+        .until(
+            async || match instance.client().raw("conform_scrapes_total[10m]", None).await {
+                Err(error) => Look::Missing(error.to_string()),
+                Ok(series) => {
+                    let newest = series
+                        .iter()
+                        .filter_map(|one| one.samples.last()?.1.parse::<f64>().ok())
+                        .fold(f64::NEG_INFINITY, f64::max);
+                    if newest >= sentinel {
+                        Look::Ready(series)
+                    } else {
+                        Look::Missing(format!(
+                            "the newest stored value is {newest}, the sentinel {sentinel}"
+                        ))
+                    }
                 }
-            }
-        })
+            },
+        )
         .await
         .map_err(|error| CaseError::Failed(format!("answered scrapes are not stored: {error}")))
 }
@@ -155,21 +176,35 @@ async fn stored_past(instance: &dyn PrometheusInstance, count: usize) -> Result<
 fn reconcile(part: u64, ledger: &[Served], stored: &[Series], cuts: &[usize]) -> Finding {
     let samples: Vec<u64> = stored
         .iter()
-        .filter(|one| one.labels.get("part").is_some_and(|label| *label == part.to_string()))
+        .filter(|one| {
+            one.labels
+                .get("part")
+                .is_some_and(|label| *label == part.to_string())
+        })
         .flat_map(|one| &one.samples)
         .filter_map(|(_, value)| value.parse::<f64>().ok())
         .map(|value| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "small counts"
+            )]
             let value = value as u64;
             value
         })
         .collect();
     let value = |number: u64| number * SERIES + part;
-    let lost: Vec<u64> =
-        ledger.iter().map(|one| one.number).filter(|number| !samples.contains(&value(*number))).collect();
+    let lost: Vec<u64> = ledger
+        .iter()
+        .map(|one| one.number)
+        .filter(|number| !samples.contains(&value(*number)))
+        .collect();
     // The scrape in flight at a stop was answered, but its answer was never acknowledged as stored.
-    let excused: Vec<u64> =
-        lost.iter().copied().filter(|number| cuts.iter().any(|cut| *cut as u64 == number + 1)).collect();
+    let excused: Vec<u64> = lost
+        .iter()
+        .copied()
+        .filter(|number| cuts.iter().any(|cut| *cut as u64 == number + 1))
+        .collect();
     let twice = samples.windows(2).filter(|pair| pair[0] == pair[1]).count();
     let backwards = samples.windows(2).filter(|pair| pair[1] < pair[0]).count();
     let unexcused: Vec<&u64> = lost.iter().filter(|number| !excused.contains(number)).collect();
@@ -207,5 +242,7 @@ fn cadence(stored: &[Series], ledger: &[Served], cuts: &[usize]) -> Finding {
         .observed(format!("{gap:.2}"))
         .bound(format!("below {}", asked * LATE))
         .unit("s")
-        .judge(gap < asked * LATE && !stored.is_empty(), || "the server scrapes less often than asked".to_owned())
+        .judge(gap < asked * LATE && !stored.is_empty(), || {
+            "the server scrapes less often than asked".to_owned()
+        })
 }

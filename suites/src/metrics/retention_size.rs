@@ -42,7 +42,11 @@ const FLAG: &str = "storage.tsdb.retention.size";
 
 fn mutants() -> Vec<Mutant> {
     vec![
-        Mutant::new("half-the-volume", "a replica's volume is half of what is promised", Edit::set(OBJECT, VOLUME, "50Gi")),
+        Mutant::new(
+            "half-the-volume",
+            "a replica's volume is half of what is promised",
+            Edit::set(OBJECT, VOLUME, "50Gi"),
+        ),
         Mutant::new(
             "above-the-volume",
             "the size limit is above the volume, which then fills up",
@@ -84,7 +88,9 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             Line {
                 series: format!("conform_size{{series=\"{series}\"}}"),
                 // Values that compress badly, as real ones do; any fixed irregular sequence serves.
-                samples: instants.map(|ms| (ms, ((ms / 1000 * 7919 + series * 104_729) % 99_991) as f64)).collect(),
+                samples: instants
+                    .map(|ms| (ms, ((ms / 1000 * 7919 + series * 104_729) % 99_991) as f64))
+                    .collect(),
             }
         })
         .collect();
@@ -93,7 +99,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     sizes.sort_by(|a, b| b.cmp(a));
     let sizes: Vec<u64> = sizes.into_iter().map(|(_, size)| size).collect();
     if sizes.len() != usize::try_from(BLOCKS).unwrap_or_default() {
-        return Err(CaseError::Environment(format!("promtool made {} blocks of {BLOCKS}", sizes.len())));
+        return Err(CaseError::Environment(format!(
+            "promtool made {} blocks of {BLOCKS}",
+            sizes.len()
+        )));
     }
     let kept: u64 = sizes[..ROOM].iter().sum();
     let limit = Bytes(kept + sizes[ROOM] / 2);
@@ -117,7 +126,9 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             "compaction must not merge the blocks that are counted".to_owned(),
         ),
     ];
-    context.progress.step("", "starting a Prometheus whose limit has room for half of it");
+    context
+        .progress
+        .step("", "starting a Prometheus whose limit has room for half of it");
     let instance = context.stack.workshop.prometheus(clone).await?;
     let left = history::after_reloads(instance.client()).await?;
     behaviour(&left, newest, block, limit, &mut findings);
@@ -134,7 +145,9 @@ async fn declared(context: &Context, findings: &mut Findings) -> Result<(), Case
         Finding::of("volume of a replica")
             .declared(if volume.is_empty() { "nothing" } else { volume })
             .bound(promised)
-            .judge(volume_size == Some(promised), || format!("{promised} are promised for each replica")),
+            .judge(volume_size == Some(promised), || {
+                format!("{promised} are promised for each replica")
+            }),
     );
     let limit_size = limit.parse::<Bytes>().ok();
     let fits = limit_size.is_some_and(|limit| limit.0 > 0 && limit.0 <= promised.0);
@@ -142,19 +155,39 @@ async fn declared(context: &Context, findings: &mut Findings) -> Result<(), Case
         Finding::of("size limit inside the volume")
             .declared(if limit.is_empty() { "nothing" } else { limit })
             .bound(format!("more than 0 and at most {promised}"))
-            .judge(fits, || "without a limit inside the volume the disk fills before anything is deleted".to_owned()),
+            .judge(fits, || {
+                "without a limit inside the volume the disk fills before anything is deleted".to_owned()
+            }),
     );
-    let flag = context.stack.prometheus.flags().await?.get(FLAG).cloned().unwrap_or_default();
-    let in_force =
-        context.stack.prometheus.own_metrics().await?.get("prometheus_tsdb_retention_limit_bytes").copied();
-    #[expect(clippy::cast_precision_loss, reason = "a disk size in bytes is far below 2^52")]
-    let same = limit_size.is_some_and(|limit| in_force.is_some_and(|bytes| (bytes - limit.0 as f64).abs() < 1.0));
+    let flag = context
+        .stack
+        .prometheus
+        .flags()
+        .await?
+        .get(FLAG)
+        .cloned()
+        .unwrap_or_default();
+    let in_force = context
+        .stack
+        .prometheus
+        .own_metrics()
+        .await?
+        .get("prometheus_tsdb_retention_limit_bytes")
+        .copied();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a disk size in bytes is far below 2^52"
+    )]
+    let same =
+        limit_size.is_some_and(|limit| in_force.is_some_and(|bytes| (bytes - limit.0 as f64).abs() < 1.0));
     findings.push(
         Finding::of("size limit of the running server")
             .declared(limit)
             .effective(&flag)
             .bound(limit)
-            .judge(same, || format!("the server runs with `{flag}`, {in_force:?} bytes in force")),
+            .judge(same, || {
+                format!("the server runs with `{flag}`, {in_force:?} bytes in force")
+            }),
     );
     Ok(())
 }
@@ -174,7 +207,10 @@ fn block_sizes(data: &Path) -> Result<Vec<(String, u64)>, CaseError> {
         if meta.is_file() {
             let meta: serde_json::Value = serde_json::from_slice(&std::fs::read(meta)?)
                 .map_err(|error| CaseError::Environment(format!("a block's meta.json: {error}")))?;
-            sizes.push((format!("{:020}", meta["minTime"].as_i64().unwrap_or_default()), size(&path)?));
+            sizes.push((
+                format!("{:020}", meta["minTime"].as_i64().unwrap_or_default()),
+                size(&path)?,
+            ));
         }
     }
     Ok(sizes)
@@ -195,13 +231,18 @@ fn behaviour(left: &[Block], newest: i64, block: i64, limit: Bytes, findings: &m
             kept,
         });
     }
-    let wrong = marks.iter().filter(|mark| mark.kept != mark.expected_kept).count();
+    let wrong = marks
+        .iter()
+        .filter(|mark| mark.kept != mark.expected_kept)
+        .count();
     findings.push(
         Finding::of("blocks left at the scaled limit")
             .declared(format!("{limit}: room for the newest {ROOM} of {BLOCKS}"))
             .observed(format!("{} left", left.len()))
             .bound(format!("exactly the newest {ROOM}"))
-            .judge(wrong == 0, || format!("{wrong} of {BLOCKS} blocks were not kept or deleted as the limit asks")),
+            .judge(wrong == 0, || {
+                format!("{wrong} of {BLOCKS} blocks were not kept or deleted as the limit asks")
+            }),
     );
     findings.draw(Drawing::BlockMap {
         title: format!("Blocks at a limit of {limit}"),

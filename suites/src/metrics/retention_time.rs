@@ -39,21 +39,45 @@ pub fn case() -> Case {
 
 fn mutants() -> Vec<Mutant> {
     let retention = |id, change, value: &str| {
-        Mutant::new(id, change, Edit::set("Prometheus/prometheus", "/spec/retention", value))
+        Mutant::new(
+            id,
+            change,
+            Edit::set("Prometheus/prometheus", "/spec/retention", value),
+        )
     };
     let flag = |id, change, value| {
-        Mutant::new(id, change, Edit::argument("prometheus", "--storage.tsdb.retention.time", value))
+        Mutant::new(
+            id,
+            change,
+            Edit::argument("prometheus", "--storage.tsdb.retention.time", value),
+        )
     };
     vec![
-        retention("a-day-more", "the Prometheus object keeps a day more than promised", "31d"),
-        retention("a-day-less", "the Prometheus object keeps a day less than promised", "29d"),
+        retention(
+            "a-day-more",
+            "the Prometheus object keeps a day more than promised",
+            "31d",
+        ),
+        retention(
+            "a-day-less",
+            "the Prometheus object keeps a day less than promised",
+            "29d",
+        ),
         Mutant::new(
             "not-declared",
             "the Prometheus object says nothing of retention",
             Edit::remove("Prometheus/prometheus", "/spec/retention"),
         ),
-        flag("a-second-less", "the server runs with a second less than declared", Some("2591999s")),
-        flag("twice-as-long", "the server runs with twice the retention declared", Some("60d")),
+        flag(
+            "a-second-less",
+            "the server runs with a second less than declared",
+            Some("2591999s"),
+        ),
+        flag(
+            "twice-as-long",
+            "the server runs with twice the retention declared",
+            Some("60d"),
+        ),
     ]
 }
 
@@ -77,11 +101,31 @@ fn plan(now_ms: i64, retention: Duration) -> Vec<Planned> {
     // The last millisecond of a window, so that one later opens the next window.
     let edge = (newest_allowed - retention).div_euclid(block) * block - 1;
     vec![
-        Planned { label: "a day past the edge", last_ms: edge - 12 * block, kept: false },
-        Planned { label: "ends at the edge", last_ms: edge, kept: false },
-        Planned { label: "ends a millisecond later", last_ms: edge + 1, kept: true },
-        Planned { label: "a day inside", last_ms: edge + 12 * block, kept: true },
-        Planned { label: "the newest", last_ms: edge + retention, kept: true },
+        Planned {
+            label: "a day past the edge",
+            last_ms: edge - 12 * block,
+            kept: false,
+        },
+        Planned {
+            label: "ends at the edge",
+            last_ms: edge,
+            kept: false,
+        },
+        Planned {
+            label: "ends a millisecond later",
+            last_ms: edge + 1,
+            kept: true,
+        },
+        Planned {
+            label: "a day inside",
+            last_ms: edge + 12 * block,
+            kept: true,
+        },
+        Planned {
+            label: "the newest",
+            last_ms: edge + retention,
+            kept: true,
+        },
     ]
 }
 
@@ -90,7 +134,9 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let promised = context.contract.duration("metrics-retention-time", "retention")?;
     let mut findings = Findings::new();
 
-    context.progress.step("", "making a history with blocks on both sides of the edge");
+    context
+        .progress
+        .step("", "making a history with blocks on both sides of the edge");
     let planned = plan(history::now_ms(), promised);
     let lines: Vec<Line> = planned
         .iter()
@@ -120,14 +166,19 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         ),
     ];
 
-    context.progress.step("", "starting a Prometheus with the production retention on it");
+    context
+        .progress
+        .step("", "starting a Prometheus with the production retention on it");
     let instance = context.stack.workshop.prometheus(clone).await?;
     let server = instance.client();
     settings(&context, server, promised, &mut findings).await?;
 
     context.progress.step("", "waiting until retention was applied");
-    let survivors: Vec<i64> =
-        history::after_reloads(server).await?.into_iter().map(|block| block.max_time).collect();
+    let survivors: Vec<i64> = history::after_reloads(server)
+        .await?
+        .into_iter()
+        .map(|block| block.max_time)
+        .collect();
     let mut marks = Vec::new();
     for block in &planned {
         let kept = survivors.contains(&(block.last_ms + 1));
@@ -163,7 +214,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     findings.figures.push(Figure {
         what: "retention proof, time and edge".to_owned(),
         value: started.elapsed().as_secs_f64(),
-        bound: context.contract.duration("harness-retention-proof", "at-most")?.as_secs_f64(),
+        bound: context
+            .contract
+            .duration("harness-retention-proof", "at-most")?
+            .as_secs_f64(),
         at_least: false,
         unit: "s".to_owned(),
     });
@@ -177,16 +231,31 @@ async fn settings(
     promised: Duration,
     findings: &mut Findings,
 ) -> Result<(), CaseError> {
-    let declared = context.tree.object("Prometheus/prometheus")?.text("/spec/retention").to_owned();
-    let limit = server.own_metrics().await?.get("prometheus_tsdb_retention_limit_seconds").copied();
-    let flag = server.flags().await?.get("storage.tsdb.retention.time").cloned().unwrap_or_default();
+    let declared = context
+        .tree
+        .object("Prometheus/prometheus")?
+        .text("/spec/retention")
+        .to_owned();
+    let limit = server
+        .own_metrics()
+        .await?
+        .get("prometheus_tsdb_retention_limit_seconds")
+        .copied();
+    let flag = server
+        .flags()
+        .await?
+        .get("storage.tsdb.retention.time")
+        .cloned()
+        .unwrap_or_default();
     let is_promised = |text: &str| text.parse::<Span>().is_ok_and(|span| span.0 == promised);
     let given = if declared.is_empty() { "nothing" } else { &declared };
     findings.push(
         Finding::of("retention of the Prometheus object")
             .declared(given)
             .bound(Span(promised))
-            .judge(is_promised(&declared), || format!("{given} is declared where {} is promised", Span(promised))),
+            .judge(is_promised(&declared), || {
+                format!("{given} is declared where {} is promised", Span(promised))
+            }),
     );
     findings.push(
         Finding::of("retention flag of the server")
@@ -194,7 +263,10 @@ async fn settings(
             .effective(&flag)
             .bound(Span(promised))
             .judge(is_promised(&flag), || {
-                format!("the server runs with `{flag}` where {} is promised", Span(promised))
+                format!(
+                    "the server runs with `{flag}` where {} is promised",
+                    Span(promised)
+                )
             }),
     );
     findings.push(
@@ -213,17 +285,26 @@ async fn settings(
 /// Queries see what is kept and nothing older.
 async fn queries(server: &Prometheus, planned: &[Planned], findings: &mut Findings) -> Result<(), CaseError> {
     for block in planned {
-        let answer = server.query("conform_retention", Some(seconds(block.last_ms))).await?;
-        let found = answer
-            .iter()
-            .any(|sample| sample.labels.get("block").is_some_and(|label| label == block.label));
+        let answer = server
+            .query("conform_retention", Some(seconds(block.last_ms)))
+            .await?;
+        let found = answer.iter().any(|sample| {
+            sample
+                .labels
+                .get("block")
+                .is_some_and(|label| label == block.label)
+        });
         let word = |found: bool| if found { "answers" } else { "is empty" };
         findings.push(
             Finding::of(format!("query at the block that is {}", block.label))
                 .observed(word(found))
                 .bound(word(block.kept))
                 .judge(found == block.kept, || {
-                    format!("a query there {}, but what it asks for should {}", word(found), if block.kept { "be kept" } else { "be gone" })
+                    format!(
+                        "a query there {}, but what it asks for should {}",
+                        word(found),
+                        if block.kept { "be kept" } else { "be gone" }
+                    )
                 }),
         );
     }

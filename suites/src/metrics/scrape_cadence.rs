@@ -5,6 +5,7 @@
 //! this is the one case of the profile that cannot bend time.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use harness::case::{Case, CaseError, Context};
@@ -29,7 +30,10 @@ pub fn case() -> Case {
         id: "metrics/scrape-cadence",
         claim: "critical services are scraped at their short interval and all others at the default one",
         level: Level::Must,
-        promises: &["metrics-scrape-interval-default", "metrics-scrape-interval-critical"],
+        promises: &[
+            "metrics-scrape-interval-default",
+            "metrics-scrape-interval-critical",
+        ],
         needs: &[Capability::Prometheus],
         profiles: &["core"],
         excludes: &[],
@@ -54,9 +58,13 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "critical-too-often",
             "a critical service is scraped three times as often as promised",
-            Edit::set("ServiceMonitor/ml-service", "/spec/endpoints/0/interval", "5s")
+            Edit::set("ServiceMonitor/ml-service", "/spec/endpoints/0/interval", "5s"),
         )
-        .and(Edit::set("ServiceMonitor/ml-service", "/spec/endpoints/0/scrapeTimeout", "5s")),
+        .and(Edit::set(
+            "ServiceMonitor/ml-service",
+            "/spec/endpoints/0/scrapeTimeout",
+            "5s",
+        )),
         Mutant::new(
             "drifted",
             "the server runs with a shorter default interval than declared",
@@ -85,8 +93,14 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let configured = settings(&expected, &active, &mut findings);
 
     // A configuration that already breaks the promise is not worth a minute of watching.
-    let bound = if configured { longest_wait(&expected) } else { Duration::from_secs(5) };
-    context.progress.step("", format!("watching scrapes, at most {}", Span(bound)));
+    let bound = if configured {
+        longest_wait(&expected)
+    } else {
+        Duration::from_secs(5)
+    };
+    context
+        .progress
+        .step("", format!("watching scrapes, at most {}", Span(bound)));
     let scraped = watch(&context, &expected, bound).await?;
     let mut rows = BTreeMap::new();
     for target in &expected {
@@ -104,13 +118,17 @@ fn expected(context: &Context) -> Result<Vec<Expected>, CaseError> {
     let contract = &context.contract;
     let critical = contract.texts("metrics-scrape-interval-critical", "services")?;
     let value = |promise: &str, value: &str| contract.duration(promise, value);
-    let resolved = targets(&context.tree, &context.shapes).map_err(|error| CaseError::Failed(error.to_string()))?;
+    let resolved =
+        targets(&context.tree, &context.shapes).map_err(|error| CaseError::Failed(error.to_string()))?;
     resolved
         .into_iter()
         .map(|resolved| {
             let is_critical = critical.contains(&resolved.job);
-            let promise =
-                if is_critical { "metrics-scrape-interval-critical" } else { "metrics-scrape-interval-default" };
+            let promise = if is_critical {
+                "metrics-scrape-interval-critical"
+            } else {
+                "metrics-scrape-interval-default"
+            };
             Ok(Expected {
                 resolved,
                 critical: is_critical,
@@ -124,22 +142,35 @@ fn expected(context: &Context) -> Result<Vec<Expected>, CaseError> {
 /// Time for a first scrape, the gaps and the jitter of each.
 fn longest_wait(expected: &[Expected]) -> Duration {
     let gaps = u32::try_from(GAPS).unwrap_or(1);
-    expected.iter().map(|one| (one.interval + one.jitter) * (gaps + 1)).max().unwrap_or_default()
+    expected
+        .iter()
+        .map(|one| (one.interval + one.jitter) * (gaps + 1))
+        .max()
+        .unwrap_or_default()
 }
 
 /// What is declared and what is in force; whether all of it is as promised.
 fn settings(expected: &[Expected], active: &[ActiveTarget], findings: &mut Findings) -> bool {
     let mut all = true;
     for target in expected {
-        let effective: Vec<&ActiveTarget> =
-            active.iter().filter(|one| one.scrape_pool == target.resolved.scrape_job).collect();
-        let wrong = effective
+        let effective: Vec<&ActiveTarget> = active
             .iter()
-            .find(|one| !one.scrape_interval.parse::<Span>().is_ok_and(|span| span.0 == target.interval));
+            .filter(|one| one.scrape_pool == target.resolved.scrape_job)
+            .collect();
+        let wrong = effective.iter().find(|one| {
+            !one.scrape_interval
+                .parse::<Span>()
+                .is_ok_and(|span| span.0 == target.interval)
+        });
         let declared = target.resolved.interval;
-        let holds = declared.0 == target.interval && wrong.is_none() && effective.len() == target.resolved.instances;
+        let holds =
+            declared.0 == target.interval && wrong.is_none() && effective.len() == target.resolved.instances;
         all &= holds;
-        let kind = if target.critical { "a critical service" } else { "not a critical service" };
+        let kind = if target.critical {
+            "a critical service"
+        } else {
+            "not a critical service"
+        };
         findings.push(
             Finding::of(format!("interval of {}", target.resolved.job))
                 .declared(declared)
@@ -158,7 +189,10 @@ fn settings(expected: &[Expected], active: &[ActiveTarget], findings: &mut Findi
                             Span(target.interval)
                         )
                     } else if let Some(wrong) = wrong {
-                        format!("the server scrapes {} every {}", wrong.scrape_url, wrong.scrape_interval)
+                        format!(
+                            "the server scrapes {} every {}",
+                            wrong.scrape_url, wrong.scrape_interval
+                        )
                     } else {
                         format!(
                             "the server has {} targets of {} where {} are declared",
@@ -177,33 +211,43 @@ fn settings(expected: &[Expected], active: &[ActiveTarget], findings: &mut Findi
 async fn watch(context: &Context, expected: &[Expected], bound: Duration) -> Result<Vec<Series>, CaseError> {
     let window = Span(Duration::from_secs(bound.as_secs() + 300));
     let selector = format!("up[{window}]");
-    let mut latest = Vec::new();
+    let latest = Mutex::new(Vec::new());
     let waited = Wait::new("enough scrapes of every target", bound)
         .every(Duration::from_millis(500))
-        .until(async || match context.stack.prometheus.raw(&selector, None).await {
-            Err(error) => Look::Missing(error.to_string()),
-            Ok(series) => {
-                latest.clone_from(&series);
-                let short = expected.iter().find_map(|target| {
-                    let of: Vec<&Series> = of(&series, &target.resolved).collect();
-                    let seen = of.iter().map(|one| one.samples.len()).min().unwrap_or_default();
-                    (of.len() < target.resolved.instances || seen <= GAPS)
-                        .then(|| format!("{} has {seen} scrapes of {}", target.resolved.job, GAPS + 1))
-                });
-                short.map_or(Look::Ready(()), Look::Missing)
-            }
-        })
+        .until(
+            async || match context.stack.prometheus.raw(&selector, None).await {
+                Err(error) => Look::Missing(error.to_string()),
+                Ok(series) => {
+                    latest
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .clone_from(&series);
+                    let short = expected.iter().find_map(|target| {
+                        let of: Vec<&Series> = of(&series, &target.resolved).collect();
+                        let seen = of.iter().map(|one| one.samples.len()).min().unwrap_or_default();
+                        (of.len() < target.resolved.instances || seen <= GAPS)
+                            .then(|| format!("{} has {seen} scrapes of {}", target.resolved.job, GAPS + 1))
+                    });
+                    short.map_or(Look::Ready(()), Look::Missing)
+                }
+            },
+        )
         .await;
     // What is missing at the bound is judged target by target.
     drop(waited);
+    let latest = latest.into_inner().unwrap_or_else(PoisonError::into_inner);
     if latest.is_empty() {
-        return Err(CaseError::Environment("prometheus answers no query for `up`".to_owned()));
+        return Err(CaseError::Environment(
+            "prometheus answers no query for `up`".to_owned(),
+        ));
     }
     Ok(latest)
 }
 
 fn of<'a>(series: &'a [Series], target: &'a ResolvedTarget) -> impl Iterator<Item = &'a Series> {
-    series.iter().filter(|one| one.labels.get("job").is_some_and(|job| *job == target.job))
+    series
+        .iter()
+        .filter(|one| one.labels.get("job").is_some_and(|job| *job == target.job))
 }
 
 /// Gaps between the samples of each of the target's instances.
@@ -227,19 +271,28 @@ fn cadence(
     }
     let promised = target.interval.as_secs_f64();
     let jitter = target.jitter.as_secs_f64();
-    let off = gaps.iter().copied().max_by(|a, b| (a - promised).abs().total_cmp(&(b - promised).abs()));
+    let off = gaps
+        .iter()
+        .copied()
+        .max_by(|a, b| (a - promised).abs().total_cmp(&(b - promised).abs()));
     let holds = down.is_none() && short.is_none() && off.is_some_and(|gap| (gap - promised).abs() <= jitter);
     findings.push(
         Finding::of(format!("gaps between scrapes of {job}"))
             .declared(target.resolved.interval)
-            .observed(off.map_or_else(|| "no gap seen".to_owned(), |gap| format!("{gap:.3} (of {})", gaps.len())))
+            .observed(off.map_or_else(
+                || "no gap seen".to_owned(),
+                |gap| format!("{gap:.3} (of {})", gaps.len()),
+            ))
             .bound(format!("{promised} ± {jitter}"))
             .unit("s")
             .judge(holds, || {
                 if let Some(instance) = down {
                     format!("a scrape of {instance} failed")
                 } else if let Some((instance, seen)) = short {
-                    format!("{instance} was scraped {seen} times in the time that {} scrapes take", GAPS + 1)
+                    format!(
+                        "{instance} was scraped {seen} times in the time that {} scrapes take",
+                        GAPS + 1
+                    )
                 } else {
                     format!("{promised} s are promised, the furthest gap is off by more than {jitter} s")
                 }
@@ -247,6 +300,11 @@ fn cadence(
     );
     rows.insert(
         job.clone(),
-        DistributionRow { label: job.clone(), target: promised, tolerance: jitter, values: gaps },
+        DistributionRow {
+            label: job.clone(),
+            target: promised,
+            tolerance: jitter,
+            values: gaps,
+        },
     );
 }

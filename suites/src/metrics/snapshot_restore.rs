@@ -41,7 +41,11 @@ fn mutants() -> Vec<Mutant> {
             "snapshots are taken half as often as promised",
             Edit::set(JOB, "/spec/schedule", "0 */12 * * *"),
         ),
-        Mutant::new("suspended", "the snapshot job is suspended", Edit::set(JOB, "/spec/suspend", true)),
+        Mutant::new(
+            "suspended",
+            "the snapshot job is suspended",
+            Edit::set(JOB, "/spec/suspend", true),
+        ),
         Mutant::new(
             "no-admin-api",
             "the server refuses snapshots: its admin API is off",
@@ -53,20 +57,34 @@ fn mutants() -> Vec<Mutant> {
 async fn run(context: Context) -> Result<Findings, CaseError> {
     let mut findings = Findings::new();
     period(&context, &mut findings)?;
-    let flag =
-        context.stack.prometheus.flags().await?.get("web.enable-admin-api").cloned().unwrap_or_default();
+    let flag = context
+        .stack
+        .prometheus
+        .flags()
+        .await?
+        .get("web.enable-admin-api")
+        .cloned()
+        .unwrap_or_default();
     findings.push(
         Finding::of("admin API that takes snapshots")
-            .declared(context.tree.object("Prometheus/prometheus")?.value.pointer("/spec/enableAdminAPI").map_or_else(
-                || "nothing".to_owned(),
-                ToString::to_string,
-            ))
+            .declared(
+                context
+                    .tree
+                    .object("Prometheus/prometheus")?
+                    .value
+                    .pointer("/spec/enableAdminAPI")
+                    .map_or_else(|| "nothing".to_owned(), ToString::to_string),
+            )
             .effective(&flag)
             .bound("true")
-            .judge(flag == "true", || "the server refuses snapshots: its admin API is off".to_owned()),
+            .judge(flag == "true", || {
+                "the server refuses snapshots: its admin API is off".to_owned()
+            }),
     );
 
-    context.progress.step("", "a server with old blocks and fresh scrapes");
+    context
+        .progress
+        .step("", "a server with old blocks and fresh scrapes");
     let block = milliseconds(Duration::from_secs(2 * 3600));
     let old = (history::now_ms() - 3 * block).div_euclid(block) * block;
     let lines: Vec<Line> = (0..20)
@@ -93,8 +111,15 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     // Nothing is added while the snapshot is compared.
     drop(target);
 
-    context.progress.step("", "taking a snapshot and restoring it into a second server");
-    let data = match context.stack.workshop.snapshot(first.client(), "snapshot-restore-copy").await {
+    context
+        .progress
+        .step("", "taking a snapshot and restoring it into a second server");
+    let data = match context
+        .stack
+        .workshop
+        .snapshot(first.client(), "snapshot-restore-copy")
+        .await
+    {
         Ok(data) => data,
         Err(error) => {
             findings.push(Finding::of("snapshot").judge(false, || error.to_string()));
@@ -106,12 +131,23 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let second = context.stack.workshop.prometheus(clone).await?;
     let at = history::seconds(history::now_ms());
     let questions = [
-        ("old blocks, every sample", format!("conform_snapshot_old[{}]", Span(Duration::from_secs(86_400)))),
-        ("fresh scrapes, every sample", format!("conform_snapshot_fresh_total[{}]", Span(Duration::from_secs(3600)))),
+        (
+            "old blocks, every sample",
+            format!("conform_snapshot_old[{}]", Span(Duration::from_secs(86_400))),
+        ),
+        (
+            "fresh scrapes, every sample",
+            format!(
+                "conform_snapshot_fresh_total[{}]",
+                Span(Duration::from_secs(3600))
+            ),
+        ),
     ];
     for (what, question) in questions {
-        let (before, after) =
-            (answer(first.client(), &question, at).await?, answer(second.client(), &question, at).await?);
+        let (before, after) = (
+            answer(first.client(), &question, at).await?,
+            answer(second.client(), &question, at).await?,
+        );
         let samples = |series: &[Series]| series.iter().map(|one| one.samples.len()).sum::<usize>();
         findings.push(
             Finding::of(what)
@@ -128,14 +164,18 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         ("rate over old blocks", "sum(rate(conform_snapshot_old[10m]))"),
     ] {
         let at = seconds(old + 100 * 15_000);
-        let (before, after) =
-            (first.client().query(question, Some(at)).await?, second.client().query(question, Some(at)).await?);
+        let (before, after) = (
+            first.client().query(question, Some(at)).await?,
+            second.client().query(question, Some(at)).await?,
+        );
         findings.push(
             Finding::of(what)
                 .declared(before.first().map_or("nothing", |sample| &sample.value))
                 .observed(after.first().map_or("nothing", |sample| &sample.value))
                 .bound("equal")
-                .judge(before == after && !before.is_empty(), || "the restored server answers otherwise".to_owned()),
+                .judge(before == after && !before.is_empty(), || {
+                    "the restored server answers otherwise".to_owned()
+                }),
         );
     }
     first.stop().await?;
@@ -148,7 +188,10 @@ fn fresh(number: u64) -> Family {
     Family {
         name: "conform_snapshot_fresh_total".to_owned(),
         help: "Scrapes so far.".to_owned(),
-        metrics: vec![Metric { labels: [].into_iter().collect(), value: Value::Counter(value) }],
+        metrics: vec![Metric {
+            labels: [].into_iter().collect(),
+            value: Value::Counter(value),
+        }],
     }
 }
 
@@ -156,13 +199,15 @@ fn fresh(number: u64) -> Family {
 async fn stored(server: &Prometheus) -> Result<(), CaseError> {
     Wait::new("three fresh scrapes", Duration::from_secs(20))
         .every(Duration::from_millis(100))
-        .until(async || match server.raw("conform_snapshot_fresh_total[10m]", None).await {
-            Err(error) => Look::Missing(error.to_string()),
-            Ok(series) => match series.first().map(|one| one.samples.len()) {
-                Some(count) if count >= 3 => Look::Ready(()),
-                count => Look::Missing(format!("{} stored", count.unwrap_or_default())),
+        .until(
+            async || match server.raw("conform_snapshot_fresh_total[10m]", None).await {
+                Err(error) => Look::Missing(error.to_string()),
+                Ok(series) => match series.first().map(|one| one.samples.len()) {
+                    Some(count) if count >= 3 => Look::Ready(()),
+                    count => Look::Missing(format!("{} stored", count.unwrap_or_default())),
+                },
             },
-        })
+        )
         .await
         .map_err(|error| CaseError::Failed(error.to_string()))
 }
@@ -178,7 +223,11 @@ fn period(context: &Context, findings: &mut Findings) -> Result<(), CaseError> {
     let promised = context.contract.duration("metrics-snapshot-period", "period")?;
     let object = context.tree.object(JOB)?;
     let schedule = object.text("/spec/schedule");
-    let suspended = object.value.pointer("/spec/suspend").and_then(serde_json::Value::as_bool) == Some(true);
+    let suspended = object
+        .value
+        .pointer("/spec/suspend")
+        .and_then(serde_json::Value::as_bool)
+        == Some(true);
     let longest = longest_pause(schedule);
     findings.push(
         Finding::of("schedule of the snapshot job")
@@ -186,7 +235,9 @@ fn period(context: &Context, findings: &mut Findings) -> Result<(), CaseError> {
             .bound(format!("every {}", Span(promised)))
             .judge(!suspended && longest == Some(promised), || match longest {
                 _ if suspended => "the job is suspended".to_owned(),
-                None => format!("`{schedule}` is not a schedule at fixed hours; write for example `0 */6 * * *`"),
+                None => {
+                    format!("`{schedule}` is not a schedule at fixed hours; write for example `0 */6 * * *`")
+                }
                 Some(longest) => format!("it takes one every {}", Span(longest)),
             }),
     );
@@ -197,7 +248,9 @@ fn period(context: &Context, findings: &mut Findings) -> Result<(), CaseError> {
 /// `*/N` or a list of hours; none for other forms.
 fn longest_pause(schedule: &str) -> Option<Duration> {
     let fields: Vec<&str> = schedule.split_whitespace().collect();
-    let [minute, hours, "*", "*", "*"] = fields[..] else { return None };
+    let [minute, hours, "*", "*", "*"] = fields[..] else {
+        return None;
+    };
     minute.parse::<u8>().ok().filter(|minute| *minute < 60)?;
     let hours: Vec<u64> = match hours.strip_prefix("*/") {
         Some(step) => {
@@ -205,10 +258,21 @@ fn longest_pause(schedule: &str) -> Option<Duration> {
             (0..24).step_by(step).collect()
         }
         None if hours == "*" => (0..24).collect(),
-        None => hours.split(',').map(|hour| hour.parse().ok().filter(|hour| *hour < 24)).collect::<Option<_>>()?,
+        None => hours
+            .split(',')
+            .map(|hour| hour.parse().ok().filter(|hour| *hour < 24))
+            .collect::<Option<_>>()?,
     };
-    let next = hours.iter().skip(1).copied().chain(hours.first().map(|first| first + 24));
-    hours.iter().zip(next).map(|(hour, next)| Duration::from_secs((next - hour) * 3600)).max()
+    let next = hours
+        .iter()
+        .skip(1)
+        .copied()
+        .chain(hours.first().map(|first| first + 24));
+    hours
+        .iter()
+        .zip(next)
+        .map(|(hour, next)| Duration::from_secs((next - hour) * 3600))
+        .max()
 }
 
 #[cfg(test)]
@@ -226,6 +290,9 @@ mod tests {
     #[case("0 */6 * * 1", None)]
     #[case("@daily", None)]
     fn the_longest_pause_of_a_schedule(#[case] schedule: &str, #[case] hours: Option<u64>) {
-        assert_eq!(longest_pause(schedule), hours.map(|hours| Duration::from_secs(hours * 3600)));
+        assert_eq!(
+            longest_pause(schedule),
+            hours.map(|hours| Duration::from_secs(hours * 3600))
+        );
     }
 }
