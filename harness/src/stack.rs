@@ -4,7 +4,7 @@
 //! the stack is capable of and why not, and the means to run a clone of a
 //! declared server with a history, a scale or a lifetime of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +117,16 @@ impl std::fmt::Debug for Stack {
 }
 
 impl Stack {
+    /// The stack as one case sees it: what its clones leave is kept under `artifacts`, and their names
+    /// need be unique within the case only.
+    #[must_use]
+    pub fn for_case(&self, case: &str, artifacts: &Path) -> Self {
+        Self {
+            workshop: self.workshop.for_case(case, artifacts),
+            ..self.clone()
+        }
+    }
+
     /// Why the stack lacks `capability`, none when it has it.
     #[must_use]
     pub fn lacks(&self, capability: Capability) -> Option<&str> {
@@ -263,6 +273,8 @@ pub struct ToolOutput {
 
 /// Runs clones of declared servers, and their tools, on the target the stack runs on.
 pub trait Workshop: Send + Sync {
+    /// The same workshop for one case, whose clones' configurations and logs are kept under `artifacts`.
+    fn for_case(&self, case: &str, artifacts: &Path) -> Arc<dyn Workshop>;
     /// Starts a Prometheus clone and waits until it is ready.
     fn prometheus(
         &self,

@@ -1,10 +1,13 @@
 //! Where a stack runs. A target brings a [`Stack`](crate::stack::Stack) up from the deploy tree and
 //! takes it down again, whatever happens to the run.
 
+mod failure;
 mod folder;
 pub mod local;
 mod ports;
 pub mod process;
+mod server;
+mod workshop;
 pub mod warm;
 
 use std::path::PathBuf;

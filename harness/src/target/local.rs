@@ -1,23 +1,189 @@
 //! The local target: real server binaries as child processes on loopback.
+//!
+//! Whatever happens to the run, the servers end with it: dropping the stack kills them, and the
+//! kernel kills them when the harness is killed. What a killed run leaves on disk is swept by the
+//! next one.
 
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+
+pub use super::folder::sweep;
+
+use super::failure::Failure;
+use super::folder::RunFolder;
+use super::process::Process;
+use super::server::{Place, Server};
+use super::workshop::{
+    ALERTMANAGER_ENDPOINT, Grounds, LocalWorkshop, PORT_TRIES, PROMETHEUS_ENDPOINT, address, free_address,
+};
 use super::{TargetError, UpRequest};
-use crate::stack::Stack;
+use crate::catalog::Acquisition;
+use crate::component::alertmanager::Alertmanager;
+use crate::component::prometheus::Prometheus;
+use crate::component::receiver::ReceiverServer;
+use crate::emit::player::Players;
+use crate::mutant::Edit;
+use crate::progress::Progress;
+use crate::render::{Addresses, Endpoint, RenderError};
+use crate::stack::{Capability, ComponentInfo, Missing, PrometheusClone, RuleSet, Scrapes, Stack, Workshop};
+use crate::units::format_duration;
+
+/// What the local target runs: component, its server, its tool, and the capabilities they bring.
+const COMPONENTS: [(&str, Capability, &str, Capability); 2] = [
+    (
+        "prometheus",
+        Capability::Prometheus,
+        "promtool",
+        Capability::Promtool,
+    ),
+    (
+        "alertmanager",
+        Capability::Alertmanager,
+        "amtool",
+        Capability::Amtool,
+    ),
+];
 
 /// A running local stack. Taking it down (or dropping it) ends every process and removes its folder.
 #[derive(Debug)]
-pub struct LocalStack {}
+pub struct LocalStack {
+    // The order is the order of the end: servers first, the folder they write to last.
+    prometheus: Process,
+    alertmanager: Process,
+    players: Players,
+    _receiver: ReceiverServer,
+    grounds: Arc<Grounds>,
+    stack: Stack,
+    folder: RunFolder,
+}
+
+/// The shared servers, ready.
+struct Servers {
+    prometheus: (Process, Prometheus),
+    alertmanager: (Process, Alertmanager),
+    addresses: Addresses,
+    up: Duration,
+}
 
 impl LocalStack {
     /// Renders, starts and waits until every server is ready.
     pub async fn up(request: UpRequest) -> Result<Self, TargetError> {
-        let _ = request;
-        todo!()
+        let cancel = request.cancel.clone();
+        let up = tokio::select! {
+            () = cancel.cancelled() => Err(Failure::Interrupted),
+            up = Self::bring_up(request) => up,
+        };
+        Ok(up?)
+    }
+
+    async fn bring_up(request: UpRequest) -> Result<Self, Failure> {
+        let UpRequest {
+            tree,
+            shapes,
+            acquired,
+            drifts,
+            seed,
+            folder,
+            artifacts,
+            cancel,
+            progress,
+        } = request;
+        let executables = executables(&acquired)?;
+        let folder = RunFolder::create(&folder)
+            .map_err(|error| Failure::file(&error, "making the run's folder", &folder))?;
+        let artifacts = artifacts_folder(&artifacts)?;
+        let players = async {
+            let players = Players::start(&shapes, seed).await?;
+            progress.done("players", format!("{} endpoints", players.endpoints().len()));
+            Ok(players)
+        };
+        let (players, receiver) =
+            tokio::try_join!(players, ReceiverServer::start()).map_err(|error: std::io::Error| {
+                Failure::Environment(format!(
+                    "{error}: the players or the receiver cannot listen on loopback"
+                ))
+            })?;
+        let receiver_client = receiver.client()?;
+        let grounds = Arc::new(Grounds::new(
+            tree,
+            shapes,
+            executables,
+            drifts,
+            folder.path().to_owned(),
+            cancel,
+        ));
+        let played = Addresses {
+            endpoints: played(players.endpoints()),
+            receiver: Some(receiver_client.base().clone()),
+        };
+        let Servers {
+            prometheus: (prometheus, prometheus_client),
+            alertmanager: (alertmanager, alertmanager_client),
+            addresses,
+            up,
+        } = start_servers(&grounds, &played, &artifacts, &progress).await?;
+        let (prometheus_version, alertmanager_version) =
+            tokio::try_join!(prometheus_client.version(), alertmanager_client.version())?;
+        let versions = IndexMap::from([
+            ("prometheus".to_owned(), prometheus_version),
+            ("alertmanager".to_owned(), alertmanager_version),
+        ]);
+        let components = components(&acquired, &versions);
+        let workshop = LocalWorkshop::new(Arc::clone(&grounds), addresses, artifacts);
+        let stack = Stack {
+            prometheus: prometheus_client,
+            alertmanager: alertmanager_client,
+            receiver: receiver_client,
+            missing: components.iter().flat_map(|c| c.missing.clone()).collect(),
+            components,
+            changed_values: workshop.changed_values(),
+            up,
+            workshop: Arc::new(workshop),
+        };
+        Ok(Self {
+            prometheus,
+            alertmanager,
+            players,
+            _receiver: receiver,
+            grounds,
+            stack,
+            folder,
+        })
     }
 
     /// The stack as cases see it.
     #[must_use]
     pub fn stack(&self) -> Stack {
-        todo!()
+        self.stack.clone()
+    }
+
+    /// Why the shared servers cannot be relied on any more, none while they run: one has ended, or
+    /// has no room on its disk.
+    #[must_use]
+    pub fn died(&self) -> Option<String> {
+        [&self.prometheus, &self.alertmanager]
+            .into_iter()
+            .find_map(trouble)
+    }
+
+    /// Waits until a shared server has ended by itself, and says why.
+    pub async fn death(&self) -> String {
+        let obituary = tokio::select! {
+            obituary = self.prometheus.died() => obituary,
+            obituary = self.alertmanager.died() => obituary,
+        };
+        format!("a shared server ended during the run: {obituary}")
+    }
+
+    /// Drifts that found nothing to change on any server so far, clones included. A mutant whose
+    /// drift is among them after its case changed nothing.
+    #[must_use]
+    pub fn missed_drifts(&self) -> Vec<Edit> {
+        self.grounds.missed_drifts()
     }
 
     /// x
@@ -28,6 +194,353 @@ impl LocalStack {
 
     /// Ends every process and removes the folder.
     pub async fn down(self) {
-        todo!()
+        // What the servers still hold in memory goes with their data, so they need no orderly end.
+        tokio::join!(self.prometheus.kill(), self.alertmanager.kill());
+    }
+
+    /// Addresses of the players, by `namespace/service/port name`.
+    pub(super) fn played(&self) -> &IndexMap<String, Vec<SocketAddr>> {
+        self.players.endpoints()
+    }
+
+    /// The run's folder.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The executables by name.
+    pub(super) fn executables(&self) -> &IndexMap<String, PathBuf> {
+        &self.grounds.executables
+    }
+}
+
+fn trouble(process: &Process) -> Option<String> {
+    if let Some(end) = process.end() {
+        let obituary = process.obituary(end);
+        return Some(format!("a shared server ended during the run: {obituary}"));
+    }
+    process
+        .words()
+        .contains("no space left on device")
+        .then(|| format!("no space left on device, says {}", process.log().display()))
+}
+
+/// The endpoints that the harness plays.
+pub(super) fn played(players: &IndexMap<String, Vec<SocketAddr>>) -> IndexMap<String, Vec<Endpoint>> {
+    let endpoint = |address: &SocketAddr| Endpoint {
+        address: *address,
+        played: true,
+    };
+    players
+        .iter()
+        .map(|(name, addresses)| (name.clone(), addresses.iter().map(endpoint).collect()))
+        .collect()
+}
+
+/// Adds the shared servers' endpoints to those that are played.
+pub(super) fn with_servers(
+    played: &Addresses,
+    prometheus: SocketAddr,
+    alertmanager: SocketAddr,
+) -> Addresses {
+    let mut addresses = played.clone();
+    for (name, address) in [
+        (PROMETHEUS_ENDPOINT, prometheus),
+        (ALERTMANAGER_ENDPOINT, alertmanager),
+    ] {
+        let endpoint = Endpoint {
+            address,
+            played: false,
+        };
+        addresses.endpoints.insert(name.to_owned(), vec![endpoint]);
+    }
+    addresses
+}
+
+/// The folder for artifacts, made, as a path that does not depend on where the harness runs.
+pub(super) fn artifacts_folder(path: &Path) -> Result<PathBuf, Failure> {
+    std::fs::create_dir_all(path)
+        .and_then(|()| path.canonicalize())
+        .map_err(|error| Failure::file(&error, "making the artifacts' folder", path))
+}
+
+/// Starts both servers side by side; again on other ports when someone else takes one in between.
+async fn start_servers(
+    grounds: &Grounds,
+    played: &Addresses,
+    artifacts: &Path,
+    progress: &Progress,
+) -> Result<Servers, Failure> {
+    let mut tries = 1;
+    loop {
+        match try_servers(grounds, played, artifacts, progress).await {
+            Err(Failure::PortTaken(why)) if tries < PORT_TRIES => {
+                progress.step("stack", format!("other ports, because {why}"));
+                tries += 1;
+            }
+            servers => return servers,
+        }
+    }
+}
+
+async fn try_servers(
+    grounds: &Grounds,
+    played: &Addresses,
+    artifacts: &Path,
+    progress: &Progress,
+) -> Result<Servers, Failure> {
+    let prometheus_listen = free_address()?;
+    let alertmanager_listen = free_address()?;
+    let addresses = with_servers(played, prometheus_listen, alertmanager_listen);
+    let place = |executable: &str| {
+        let executable = executable.to_owned();
+        move |path, listen| Place {
+            path,
+            folder: grounds.folder.join(&executable),
+            artifacts: artifacts.join(&executable),
+            executable,
+            listen,
+        }
+    };
+    let receiver = match &played.receiver {
+        Some(receiver) => receiver.clone(),
+        None => {
+            return Err(Failure::Environment(
+                "the stack has no webhook receiver".to_owned(),
+            ));
+        }
+    };
+    let (alertmanager, alertmanager_client) =
+        grounds.alertmanager(place("alertmanager"), alertmanager_listen, &receiver, 1)?;
+    let declared = PrometheusClone {
+        scrapes: Scrapes::Declared,
+        rules: RuleSet::Declared,
+        alertmanagers: vec![address(alertmanager_listen)?],
+        ..PrometheusClone::named("prometheus")
+    };
+    let (prometheus, prometheus_client) =
+        grounds.prometheus(place("prometheus"), prometheus_listen, &addresses, &declared)?;
+    check_drifts(grounds, &[&prometheus, &alertmanager])?;
+
+    let begin = Instant::now();
+    let (prometheus_process, alertmanager_process) = tokio::try_join!(
+        start(
+            &prometheus,
+            &prometheus_client,
+            prometheus_listen,
+            begin,
+            grounds,
+            progress
+        ),
+        start(
+            &alertmanager,
+            &alertmanager_client,
+            alertmanager_listen,
+            begin,
+            grounds,
+            progress
+        ),
+    )?;
+    Ok(Servers {
+        prometheus: (prometheus_process, prometheus_client),
+        alertmanager: (alertmanager_process, alertmanager_client),
+        addresses,
+        up: begin.elapsed(),
+    })
+}
+
+async fn start(
+    server: &Server,
+    client: &impl super::server::Ready,
+    listen: SocketAddr,
+    begin: Instant,
+    grounds: &Grounds,
+    progress: &Progress,
+) -> Result<Process, Failure> {
+    let name = server.name();
+    progress.step(name, format!("starting on {listen}"));
+    let process = server.start(client, &grounds.cancel).await?;
+    progress.done(name, format!("ready after {}", format_duration(begin.elapsed())));
+    Ok(process)
+}
+
+/// A drift that is meant for the shared servers and changes nothing there is an error. One that names
+/// a file which only a clone has may still find it.
+fn check_drifts(grounds: &Grounds, servers: &[&Server]) -> Result<(), Failure> {
+    for missed in grounds.missed_drifts() {
+        let (object, place) = match missed {
+            Edit::Argument { executable, flag, .. } => (executable, flag),
+            Edit::RenderedText { file, find, .. } if servers.iter().any(|server| server.writes(&file)) => {
+                (file, find)
+            }
+            _ => continue,
+        };
+        return Err(RenderError::DriftMissed { object, place }.into());
+    }
+    Ok(())
+}
+
+/// The executables by name; an error where a component that every stack has cannot be had.
+fn executables(acquired: &Acquisition) -> Result<IndexMap<String, PathBuf>, Failure> {
+    for (component, ..) in COMPONENTS {
+        match acquired.get(component) {
+            Some(Ok(_)) => {}
+            Some(Err(unavailable)) => {
+                return Err(Failure::Environment(format!(
+                    "{}: {component} cannot be had; {}",
+                    unavailable.reason, unavailable.remedy
+                )));
+            }
+            None => {
+                return Err(Failure::Environment(format!(
+                    "{component} was not acquired; the local target needs it"
+                )));
+            }
+        }
+    }
+    Ok(acquired
+        .values()
+        .flatten()
+        .flat_map(|one| one.executables.clone())
+        .collect())
+}
+
+/// The components for the report: what was acquired, with the versions the running servers report.
+fn components(acquired: &Acquisition, versions: &IndexMap<String, String>) -> Vec<ComponentInfo> {
+    acquired
+        .iter()
+        .map(|(name, acquired)| component(name, acquired.as_ref(), versions.get(name)))
+        .collect()
+}
+
+fn component(
+    name: &str,
+    acquired: Result<&crate::catalog::Acquired, &crate::catalog::Unavailable>,
+    version: Option<&String>,
+) -> ComponentInfo {
+    let known = COMPONENTS
+        .iter()
+        .filter(|(component, ..)| *component == name)
+        .flat_map(|(component, server, tool, tools)| [(*component, *server), (*tool, *tools)]);
+    let mut info = ComponentInfo {
+        name: name.to_owned(),
+        version: String::new(),
+        origin: String::new(),
+        capabilities: Vec::new(),
+        missing: Vec::new(),
+    };
+    match acquired {
+        Ok(acquired) => {
+            info.version = version.unwrap_or(&acquired.version).clone();
+            info.origin.clone_from(&acquired.origin);
+            for (executable, capability) in known {
+                if acquired.executables.contains_key(executable) {
+                    info.capabilities.push(capability);
+                } else {
+                    info.missing.push(Missing {
+                        capability,
+                        reason: format!("{name} ({}) comes without `{executable}`", acquired.origin),
+                    });
+                }
+            }
+        }
+        Err(unavailable) => {
+            info.missing.extend(known.map(|(_, capability)| Missing {
+                capability,
+                reason: format!("{}; {}", unavailable.reason, unavailable.remedy),
+            }));
+        }
+    }
+    info
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Acquired, Unavailable};
+
+    fn acquired(component: &str, executables: &[&str]) -> Acquired {
+        Acquired {
+            component: component.into(),
+            version: "3.16.0".into(),
+            origin: "cache".into(),
+            executables: executables
+                .iter()
+                .map(|name| ((*name).to_owned(), PathBuf::from(name)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_component_that_cannot_be_had_is_an_environment_failure_with_its_remedy() {
+        let unavailable = Unavailable {
+            component: "alertmanager".into(),
+            reason: "no Go toolchain".into(),
+            remedy: "install Go 1.26".into(),
+        };
+        let acquisition = Acquisition::from([
+            (
+                "prometheus".to_owned(),
+                Ok(acquired("prometheus", &["prometheus", "promtool"])),
+            ),
+            ("alertmanager".to_owned(), Err(unavailable)),
+        ]);
+        assert_eq!(
+            executables(&acquisition),
+            Err(Failure::Environment(
+                "no Go toolchain: alertmanager cannot be had; install Go 1.26".into()
+            ))
+        );
+    }
+
+    #[test]
+    fn a_tool_that_is_not_there_is_missing_with_the_reason() {
+        let acquisition = Acquisition::from([
+            (
+                "prometheus".to_owned(),
+                Ok(acquired("prometheus", &["prometheus"])),
+            ),
+            (
+                "alertmanager".to_owned(),
+                Ok(acquired("alertmanager", &["alertmanager", "amtool"])),
+            ),
+        ]);
+        let versions = IndexMap::from([("prometheus".to_owned(), "3.16.1".to_owned())]);
+        let components = components(&acquisition, &versions);
+        assert_eq!(components[0].version, "3.16.1");
+        assert_eq!(components[0].capabilities, [Capability::Prometheus]);
+        assert_eq!(
+            components[0].missing,
+            [Missing {
+                capability: Capability::Promtool,
+                reason: "prometheus (cache) comes without `promtool`".into()
+            }]
+        );
+        assert_eq!(
+            components[1].capabilities,
+            [Capability::Alertmanager, Capability::Amtool]
+        );
+        assert!(components[1].missing.is_empty());
+    }
+
+    #[test]
+    fn the_shared_servers_are_endpoints_that_are_not_played() {
+        let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let players = IndexMap::from([("apps/ml-service/http-metrics".to_owned(), vec![address])]);
+        let addresses = with_servers(
+            &Addresses {
+                endpoints: played(&players),
+                receiver: None,
+            },
+            "127.0.0.1:2".parse().unwrap(),
+            "127.0.0.1:3".parse().unwrap(),
+        );
+        let played: Vec<bool> = addresses
+            .endpoints
+            .values()
+            .flatten()
+            .map(|endpoint| endpoint.played)
+            .collect();
+        assert_eq!(played, [true, false, false]);
     }
 }

@@ -1,7 +1,10 @@
 //! The cause of a server's end, out of its log.
 //!
-//! Prometheus and Alertmanager log in logfmt (`level=ERROR msg="..." err="..."`); what they print
-//! before logging is set up (wrong flags) and what Go prints when it panics are plain lines.
+//! Prometheus and Alertmanager log in logfmt (`level=ERROR msg="..." err="..."`), or the same pairs
+//! in JSON; what they print before logging is set up (wrong flags) and what Go prints when it
+//! panics are plain lines.
+
+use serde_json::Value;
 
 /// How many of the last lines stand for the cause where no line calls itself an error.
 const LAST_LINES: usize = 3;
@@ -22,11 +25,15 @@ pub(super) fn panic(log: &str) -> Option<String> {
 }
 
 fn logged_error(line: &str) -> Option<String> {
-    let pairs = logfmt(line);
+    let pairs = if line.starts_with('{') {
+        json(line)
+    } else {
+        logfmt(line)
+    };
     let value = |names: &[&str]| {
         names
             .iter()
-            .find_map(|name| pairs.iter().find(|(key, _)| key == name))
+            .find_map(|name| pairs.iter().find(|(key, _)| key == *name))
             .map(|(_, value)| clean(value))
     };
     let level = value(&["level", "lvl"])?.to_ascii_lowercase();
@@ -57,8 +64,19 @@ fn clean(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The texts of a JSON line by name.
+fn json(line: &str) -> Vec<(String, String)> {
+    let Ok(Value::Object(members)) = serde_json::from_str(line) else {
+        return Vec::new();
+    };
+    members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+        .collect()
+}
+
 /// The pairs of a logfmt line, quoted values unescaped. What is no pair is left out.
-fn logfmt(line: &str) -> Vec<(&str, String)> {
+fn logfmt(line: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let mut rest = line.trim_start();
     while !rest.is_empty() {
@@ -69,7 +87,7 @@ fn logfmt(line: &str) -> Vec<(&str, String)> {
             continue;
         }
         let (value, after) = value(&rest[end + 1..]);
-        pairs.push((key, value));
+        pairs.push((key.to_owned(), value));
         rest = after.trim_start();
     }
     pairs
@@ -124,6 +142,11 @@ mod tests {
     #[case::value(
         "Error parsing command line arguments: not a valid duration string: \"abc\"\nusage: prometheus [<flags>]\n\nThe Prometheus monitoring server\n  -h, --[no-]help                Show context-sensitive help\n",
         "Error parsing command line arguments: not a valid duration string: \"abc\""
+    )]
+    // Prometheus 3.16.0 with --log.format=json.
+    #[case::json(
+        r#"{"time":"2026-11-24T03:21:35.378Z","level":"ERROR","source":"main.go:1280","msg":"Unable to start web listener","err":"bind: address already in use"}"#,
+        "Unable to start web listener: bind: address already in use"
     )]
     // Alertmanager 0.31.1.
     #[case::alertmanager_flag(

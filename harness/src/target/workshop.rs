@@ -1,0 +1,574 @@
+//! Clones of the declared servers, and their tools, beside a local stack.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use indexmap::IndexMap;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::failure::{Failure, file_words};
+use super::ports;
+use super::process::{End, Process, Program};
+use super::server::{Place, Server};
+use crate::component::alertmanager::Alertmanager;
+use crate::component::prometheus::Prometheus;
+use crate::deploy::DeployTree;
+use crate::mutant::Edit;
+use crate::render::{self, Addresses, AlertmanagerRequest, Endpoint, PrometheusRequest, Rendered};
+use crate::shapes::Shapes;
+use crate::stack::{
+    AlertmanagerClone, AlertmanagerInstance, ChangedValue, PrometheusClone, PrometheusInstance, ToolOutput,
+    Workshop, WorkshopError,
+};
+use crate::units::{Span, format_duration};
+
+/// How often a server is started on another port when someone else took its port.
+pub(super) const PORT_TRIES: u32 = 3;
+/// Longest an orderly stop may take. Prometheus' flushes what it holds to disk.
+const STOP_BOUND: Duration = Duration::from_secs(30);
+/// Endpoint of the Prometheus itself among the addresses.
+pub(super) const PROMETHEUS_ENDPOINT: &str = "monitoring/prometheus/web";
+/// Endpoint of the Alertmanager among the addresses.
+pub(super) const ALERTMANAGER_ENDPOINT: &str = "monitoring/alertmanager/web";
+
+/// What all servers of a stack have in common.
+#[derive(Debug)]
+pub(super) struct Grounds {
+    pub(super) tree: Arc<DeployTree>,
+    pub(super) shapes: Arc<Shapes>,
+    /// Executables by name.
+    pub(super) executables: IndexMap<String, PathBuf>,
+    pub(super) drifts: Vec<Edit>,
+    /// The run's folder.
+    pub(super) folder: PathBuf,
+    pub(super) cancel: CancellationToken,
+    /// How often each drift found something to change.
+    made: Mutex<Vec<usize>>,
+    changed_values: Mutex<BTreeSet<ChangedValue>>,
+    /// How often each name was given to a clone, by the folder that keeps its artifacts.
+    names: Mutex<BTreeMap<PathBuf, u32>>,
+}
+
+impl Grounds {
+    pub(super) fn new(
+        tree: Arc<DeployTree>,
+        shapes: Arc<Shapes>,
+        executables: IndexMap<String, PathBuf>,
+        drifts: Vec<Edit>,
+        folder: PathBuf,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self {
+            made: Mutex::new(vec![0; drifts.len()]),
+            tree,
+            shapes,
+            executables,
+            drifts,
+            folder,
+            cancel,
+            changed_values: Mutex::default(),
+            names: Mutex::default(),
+        }
+    }
+
+    /// The executable of this name.
+    pub(super) fn executable(&self, name: &str) -> Result<PathBuf, Failure> {
+        self.executables.get(name).cloned().ok_or_else(|| {
+            Failure::Environment(format!(
+                "`{name}` is not among the acquired executables ({}); see the catalog",
+                self.executables.keys().cloned().collect::<Vec<_>>().join(", ")
+            ))
+        })
+    }
+
+    /// Puts the drifts on a rendered server and remembers which found something.
+    pub(super) fn drift(&self, mut rendered: Rendered, executable: &str) -> Rendered {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        for (drift, made) in self.drifts.iter().zip(made.iter_mut()) {
+            let (changed, times) = render::drift(rendered, executable, std::slice::from_ref(drift));
+            rendered = changed;
+            *made += times;
+        }
+        rendered
+    }
+
+    /// Drifts that found nothing to change on any server so far.
+    pub(super) fn missed_drifts(&self) -> Vec<Edit> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        self.drifts
+            .iter()
+            .zip(made.iter())
+            .filter(|(_, made)| **made == 0)
+            .map(|(drift, _)| drift.clone())
+            .collect()
+    }
+
+    pub(super) fn note(&self, changed: &[ChangedValue]) {
+        self.changed_values
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(changed.iter().cloned());
+    }
+
+    pub(super) fn changed_values(&self) -> Vec<ChangedValue> {
+        self.changed_values
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
+    }
+
+    /// A Prometheus on a free port, rendered, drifted and written, and its client.
+    pub(super) fn prometheus(
+        &self,
+        place: impl FnOnce(PathBuf, std::net::SocketAddr) -> Place,
+        listen: std::net::SocketAddr,
+        addresses: &Addresses,
+        clone: &PrometheusClone,
+    ) -> Result<(Server, Prometheus), Failure> {
+        let request = PrometheusRequest {
+            addresses,
+            listen,
+            scrapes: &clone.scrapes,
+            rules: &clone.rules,
+            alertmanagers: &clone.alertmanagers,
+            evaluation_interval: clone.evaluation_interval.map(Span),
+            arguments: &clone.arguments,
+        };
+        let rendered = render::prometheus(&self.tree, &self.shapes, &request)?;
+        self.note(&rendered.changed_values);
+        let rendered = self.drift(rendered, "prometheus");
+        let server = Server::write(place(self.executable("prometheus")?, listen), &rendered)?;
+        Ok((server, Prometheus::new(address(listen)?)?))
+    }
+
+    /// An Alertmanager, rendered, drifted and written, and its client.
+    pub(super) fn alertmanager(
+        &self,
+        place: impl FnOnce(PathBuf, std::net::SocketAddr) -> Place,
+        listen: std::net::SocketAddr,
+        receiver: &Url,
+        divide_durations_by: u32,
+    ) -> Result<(Server, Alertmanager), Failure> {
+        let request = AlertmanagerRequest {
+            listen,
+            receiver: receiver.clone(),
+            divide_durations_by,
+        };
+        let rendered = render::alertmanager(&self.tree, &request)?;
+        self.note(&rendered.changed_values);
+        let rendered = self.drift(rendered, "alertmanager");
+        let server = Server::write(place(self.executable("alertmanager")?, listen), &rendered)?;
+        Ok((server, Alertmanager::new(address(listen)?)?))
+    }
+
+    /// A folder of artifacts of this name that nobody else has.
+    fn unique(&self, folder: &Path, name: &str) -> (String, PathBuf) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = file_name(name);
+        let times = names.entry(folder.join(&name)).or_default();
+        *times += 1;
+        let name = match *times {
+            1 => name,
+            times => format!("{name}-{times}"),
+        };
+        let path = folder.join(&name);
+        (name, path)
+    }
+}
+
+/// A free loopback address.
+pub(super) fn free_address() -> Result<std::net::SocketAddr, Failure> {
+    ports::free().map_err(|error| Failure::Environment(error.to_string()))
+}
+
+/// `http://address/`.
+pub(super) fn address(listen: std::net::SocketAddr) -> Result<Url, Failure> {
+    Url::parse(&format!("http://{listen}/"))
+        .map_err(|error| Failure::Environment(format!("{listen}: {error}")))
+}
+
+/// A name that is safe as a file name.
+fn file_name(name: &str) -> String {
+    let safe: String = name
+        .chars()
+        .map(|character| match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' => character,
+            _ => '-',
+        })
+        .collect();
+    match safe.as_str() {
+        "" | "." | ".." => "unnamed".to_owned(),
+        _ => safe,
+    }
+}
+
+/// The workshop of a local stack, or of one of its cases.
+#[derive(Debug, Clone)]
+pub(super) struct LocalWorkshop {
+    grounds: Arc<Grounds>,
+    /// Where the stack's endpoints are.
+    addresses: Arc<Addresses>,
+    /// Folder for what clones write while they run.
+    folder: PathBuf,
+    /// Folder that keeps what clones leave.
+    artifacts: PathBuf,
+}
+
+impl LocalWorkshop {
+    pub(super) fn new(grounds: Arc<Grounds>, addresses: Addresses, artifacts: PathBuf) -> Self {
+        Self {
+            folder: grounds.folder.join("clones"),
+            grounds,
+            addresses: Arc::new(addresses),
+            artifacts,
+        }
+    }
+
+    async fn start_prometheus(&self, mut clone: PrometheusClone) -> Result<RunningPrometheus, Failure> {
+        let (name, artifacts) = self.grounds.unique(&self.artifacts, &clone.name);
+        let folder = self.folder.join(name);
+        let mut tries = 1;
+        loop {
+            let listen = free_address()?;
+            let mut addresses = Addresses::clone(&self.addresses);
+            // A Prometheus watches itself, and so does its clone.
+            if let Some(itself) = addresses.endpoints.get_mut(PROMETHEUS_ENDPOINT) {
+                *itself = vec![Endpoint {
+                    address: listen,
+                    played: false,
+                }];
+            }
+            let place = |path, listen| Place {
+                executable: "prometheus".to_owned(),
+                path,
+                folder: folder.clone(),
+                artifacts: artifacts.clone(),
+                listen,
+            };
+            let (server, client) = self.grounds.prometheus(place, listen, &addresses, &clone)?;
+            if let Some(data) = clone.data.take() {
+                move_folder(&data, server.data())
+                    .map_err(|error| Failure::file(&error, "moving the prepared data", &data))?;
+            }
+            match server.start(&client, &self.grounds.cancel).await {
+                Ok(process) => {
+                    return Ok(RunningPrometheus {
+                        server,
+                        client,
+                        process: Some(process),
+                        cancel: self.grounds.cancel.clone(),
+                    });
+                }
+                Err(Failure::PortTaken(_)) if tries < PORT_TRIES => tries += 1,
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn start_alertmanager(&self, clone: AlertmanagerClone) -> Result<RunningAlertmanager, Failure> {
+        let (name, artifacts) = self.grounds.unique(&self.artifacts, &clone.name);
+        let folder = self.folder.join(name);
+        let mut tries = 1;
+        loop {
+            let place = |path, listen| Place {
+                executable: "alertmanager".to_owned(),
+                path,
+                folder: folder.clone(),
+                artifacts: artifacts.clone(),
+                listen,
+            };
+            let (server, client) = self.grounds.alertmanager(
+                place,
+                free_address()?,
+                &clone.receiver,
+                clone.divide_durations_by,
+            )?;
+            match server.start(&client, &self.grounds.cancel).await {
+                Ok(process) => {
+                    return Ok(RunningAlertmanager {
+                        client,
+                        config_file: server.config_file(),
+                        _process: process,
+                    });
+                }
+                Err(Failure::PortTaken(_)) if tries < PORT_TRIES => tries += 1,
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn run_tool(
+        &self,
+        tool: &str,
+        arguments: Vec<String>,
+        folder: PathBuf,
+        bound: Duration,
+    ) -> Result<ToolOutput, Failure> {
+        let outputs = tempfile::Builder::new()
+            .prefix("tool-")
+            .tempdir_in(&self.grounds.folder)
+            .map_err(|error| Failure::file(&error, "making a folder in", &self.grounds.folder))?;
+        let stdout = outputs.path().join("stdout");
+        let stderr = outputs.path().join("stderr");
+        let path = self.grounds.executable(tool)?;
+        if !path.is_file() {
+            return Err(Failure::Environment(format!(
+                "{} is not there any more: {tool} cannot be run",
+                path.display()
+            )));
+        }
+        let begin = Instant::now();
+        let process = Process::start(Program {
+            name: tool.to_owned(),
+            executable: path,
+            arguments,
+            folder,
+            log: stderr.clone(),
+            output: Some(stdout.clone()),
+        })
+        .await?;
+        let ended = tokio::select! {
+            () = self.grounds.cancel.cancelled() => return Err(Failure::Interrupted),
+            ended = tokio::time::timeout(bound, process.ended()) => ended,
+        };
+        let took = begin.elapsed();
+        let read = |path: &Path| {
+            fs::read(path)
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .map_err(|error| Failure::file(&error, "reading", path))
+        };
+        match ended {
+            Ok(end) => Ok(ToolOutput {
+                code: match end {
+                    End::Code(code) => Some(code),
+                    End::Signal(_) => None,
+                },
+                stdout: read(&stdout)?,
+                stderr: read(&stderr)?,
+                took,
+            }),
+            Err(_) => Err(Failure::Environment(format!(
+                "{tool} did not end within {} and was killed",
+                format_duration(bound)
+            ))),
+        }
+    }
+}
+
+impl Workshop for LocalWorkshop {
+    fn for_case(&self, case: &str, artifacts: &Path) -> Arc<dyn Workshop> {
+        Arc::new(Self {
+            folder: self.grounds.folder.join("clones").join(file_name(case)),
+            artifacts: artifacts.to_owned(),
+            ..self.clone()
+        })
+    }
+
+    fn prometheus(
+        &self,
+        clone: PrometheusClone,
+    ) -> BoxFuture<'_, Result<Box<dyn PrometheusInstance>, WorkshopError>> {
+        async move {
+            let running = self.start_prometheus(clone).await?;
+            Ok(Box::new(running) as Box<dyn PrometheusInstance>)
+        }
+        .boxed()
+    }
+
+    fn alertmanager(
+        &self,
+        clone: AlertmanagerClone,
+    ) -> BoxFuture<'_, Result<Box<dyn AlertmanagerInstance>, WorkshopError>> {
+        async move {
+            let running = self.start_alertmanager(clone).await?;
+            Ok(Box::new(running) as Box<dyn AlertmanagerInstance>)
+        }
+        .boxed()
+    }
+
+    fn tool(
+        &self,
+        tool: &str,
+        arguments: Vec<String>,
+        folder: PathBuf,
+        bound: Duration,
+    ) -> BoxFuture<'_, Result<ToolOutput, WorkshopError>> {
+        let tool = tool.to_owned();
+        async move { Ok(self.run_tool(&tool, arguments, folder, bound).await?) }.boxed()
+    }
+
+    fn scratch(&self, name: &str) -> Result<PathBuf, WorkshopError> {
+        let path = self.folder.join("scratch").join(file_name(name));
+        fs::create_dir_all(&path)
+            .map_err(|error| WorkshopError::Environment(file_words(&error, "making", &path)))?;
+        Ok(path)
+    }
+
+    fn changed_values(&self) -> Vec<ChangedValue> {
+        self.grounds.changed_values()
+    }
+
+    fn drifts(&self) -> &[Edit] {
+        &self.grounds.drifts
+    }
+}
+
+/// A clone of Prometheus.
+struct RunningPrometheus {
+    server: Server,
+    client: Prometheus,
+    process: Option<Process>,
+    cancel: CancellationToken,
+}
+
+impl RunningPrometheus {
+    /// The process that is to be ended; its own words if it has ended already.
+    fn running(&mut self) -> Result<Process, WorkshopError> {
+        let process = self.process.take().ok_or_else(|| {
+            WorkshopError::Environment("the clone of prometheus is stopped already".to_owned())
+        })?;
+        match process.end() {
+            Some(end) => Err(WorkshopError::Environment(process.obituary(end).to_string())),
+            None => Ok(process),
+        }
+    }
+}
+
+impl PrometheusInstance for RunningPrometheus {
+    fn client(&self) -> &Prometheus {
+        &self.client
+    }
+
+    fn data(&self) -> PathBuf {
+        self.server.data().to_owned()
+    }
+
+    fn stop(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
+        async move {
+            let process = self.running()?;
+            match process.stop(STOP_BOUND).await {
+                End::Code(0) => Ok(()),
+                End::Signal(9) => Err(WorkshopError::Environment(format!(
+                    "prometheus did not stop within {} and was killed; log: {}",
+                    format_duration(STOP_BOUND),
+                    process.log().display()
+                ))),
+                end => Err(WorkshopError::Environment(process.obituary(end).to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn kill(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
+        async move {
+            self.running()?.kill().await;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn start(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
+        async move {
+            if self
+                .process
+                .as_ref()
+                .is_some_and(|process| process.end().is_none())
+            {
+                return Err(WorkshopError::Environment(
+                    "the clone of prometheus runs already".to_owned(),
+                ));
+            }
+            self.process = Some(self.server.start(&self.client, &self.cancel).await?);
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// A clone of Alertmanager.
+struct RunningAlertmanager {
+    client: Alertmanager,
+    config_file: PathBuf,
+    _process: Process,
+}
+
+impl AlertmanagerInstance for RunningAlertmanager {
+    fn client(&self) -> &Alertmanager {
+        &self.client
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.config_file.clone()
+    }
+}
+
+/// Moves a folder, by copying where it comes from another file system.
+fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            copy_folder(from, to)?;
+            fs::remove_dir_all(from)
+        }
+        moved => moved,
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("metrics/retention-time", "metrics-retention-time")]
+    #[case("..", "unnamed")]
+    #[case("", "unnamed")]
+    #[case("a b/../c", "a-b-..-c")]
+    fn names_are_safe_as_file_names(#[case] name: &str, #[case] expected: &str) {
+        assert_eq!(file_name(name), expected);
+    }
+
+    #[test]
+    fn folders_are_moved_and_copied_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("from");
+        fs::create_dir_all(from.join("block/chunks")).unwrap();
+        fs::write(from.join("block/chunks/000001"), "data").unwrap();
+        let copy = folder.path().join("copy");
+        copy_folder(&from, &copy).unwrap();
+        let to = folder.path().join("clone/data");
+        move_folder(&from, &to).unwrap();
+        assert!(!from.exists());
+        for place in [copy, to] {
+            assert_eq!(
+                fs::read_to_string(place.join("block/chunks/000001")).unwrap(),
+                "data"
+            );
+        }
+    }
+}
