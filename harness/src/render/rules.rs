@@ -121,6 +121,6 @@ spec:
     fn rules_are_written_as_declared() {
         let files = files(&tree(TREE).rule_groups().unwrap()).unwrap();
         assert_eq!(files.keys().collect::<Vec<_>>(), ["rules/monitoring-alerts.yaml"]);
-        insta::assert_snapshot!(files["rules/monitoring-alerts.yaml"], @"");
+        insta::assert_snapshot!(files["rules/monitoring-alerts.yaml"]);
     }
 }
