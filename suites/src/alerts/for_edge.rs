@@ -7,7 +7,7 @@
 //! must still be pending then.
 //!
 //! Facts (Prometheus 3.16, rules/group.go, `RestoreForState`): restoration runs after the second
-//! evaluation; an alert that had been pending for `for` by its last sample keeps its instant; any
+//! evaluation, and no state is stored before it; an alert that had been pending for `for` by its last sample keeps its instant; any
 //! other keeps the time it has left, counted from the restoration; rules whose `for` is shorter than
 //! --rules.alert.for-grace-period are not restored, and no alert fires sooner than that after it.
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use harness::case::{Case, CaseError, Context};
-use harness::component::prometheus::{Prometheus, Series};
+use harness::component::prometheus::{ActiveAlert, Prometheus, Series};
 use harness::deploy::RuleGroup;
 use harness::drawing::{Drawing, Lane, Mark};
 use harness::finding::{Finding, Findings};
@@ -44,8 +44,8 @@ const LEFT: Duration = Duration::from_secs(6);
 const BEYOND: Duration = Duration::from_secs(6);
 /// Longest history that is restored (`--rules.alert.for-outage-tolerance`, Prometheus 3).
 const OUTAGE_TOLERANCE: Duration = Duration::from_secs(3600);
-/// The restoration follows the second evaluation, and the state it restores shows in the one after it.
-const RESTORED_BY: u32 = 3;
+/// From the restoration to the first evaluation that stores what was restored.
+const RESTORED_BY: u32 = 1;
 
 /// The case.
 #[must_use]
@@ -129,18 +129,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     .every(Duration::from_millis(200))
     .until(|| async {
         match client.alerts().await {
-            Ok(alerts) => {
-                let states: Vec<&str> = alerts
-                    .iter()
-                    .filter(|alert| pairs(short).iter().all(|(k, v)| alert.labels.get(*k).is_some_and(|l| l == v)))
-                    .map(|alert| alert.state.as_str())
-                    .collect();
-                if states.contains(&"firing") {
-                    Look::Ready(())
-                } else {
-                    Look::Missing(format!("it is {}", states.first().unwrap_or(&"inactive")))
-                }
-            }
+            Ok(alerts) => match find(&alerts, short).map_or("inactive", |alert| alert.state.as_str()) {
+                "firing" => Look::Ready(()),
+                state => Look::Missing(format!("it is {state}")),
+            },
             Err(error) => Look::Missing(error.to_string()),
         }
     })
@@ -148,15 +140,16 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
 
     let mut lanes = Vec::new();
     let mut courses = Vec::new();
+    let active = client.alerts().await?;
     for (twin, labels) in twins.iter().zip(&scout) {
-        let course = course(client, labels, started).await?;
+        let course = course(client, &active, labels, started).await?;
         lanes.push(lane(twin, &course, hold, started));
         courses.push(course);
     }
     let [beyond, short_course, fresh] = &courses[..] else {
         return Err(CaseError::Environment("three alerts were set up, others were found".into()));
     };
-    // The first evaluation that any of them was active at.
+    // The first evaluation after the restoration: earlier ones store nothing.
     let first = courses
         .iter()
         .filter_map(|course| course.first)
@@ -189,15 +182,15 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         ),
         _ => finding.judge(false, || format!("it did not fire: {}", fired_error(&fired, short_course))),
     });
-    let finding = Finding::of(format!("the alert {}: from the first evaluation to firing", twins[1].what))
+    let finding = Finding::of(format!("the alert {}: from the first stored evaluation to firing", twins[1].what))
         .declared(format!("{} of `for` left, counted from the restoration", Span(LEFT)));
     findings.push(match short_course.firing {
         Some(firing) => pulse.excuse(
             judge_instant(
                 finding,
                 firing - first,
-                LEFT.as_secs_f64(),
-                (LEFT + (RESTORED_BY + 2) * INTERVAL + slack).as_secs_f64(),
+                (LEFT - RESTORED_BY * INTERVAL).as_secs_f64(),
+                (LEFT + RESTORED_BY * INTERVAL + slack).as_secs_f64(),
             ),
             slack,
         ),
@@ -426,7 +419,7 @@ fn write(
 /// What an alert was seen to do since the start, unix seconds.
 #[derive(Debug, Default)]
 struct Course {
-    /// First evaluation it was active at.
+    /// First evaluation that stored it as active.
     first: Option<f64>,
     /// Last evaluation it was pending at.
     pending: Option<f64>,
@@ -436,7 +429,18 @@ struct Course {
     active: Option<f64>,
 }
 
-async fn course(client: &Prometheus, labels: &Labels, started: f64) -> Result<Course, CaseError> {
+fn find<'a>(alerts: &'a [ActiveAlert], labels: &Labels) -> Option<&'a ActiveAlert> {
+    alerts
+        .iter()
+        .find(|alert| pairs(labels).iter().all(|(name, value)| alert.labels.get(*name).is_some_and(|v| v == value)))
+}
+
+async fn course(
+    client: &Prometheus,
+    active: &[ActiveAlert],
+    labels: &Labels,
+    started: f64,
+) -> Result<Course, CaseError> {
     let matchers: Vec<String> = labels
         .iter()
         .filter(|(name, _)| *name != "alertstate" && *name != "__name__")
@@ -450,12 +454,12 @@ async fn course(client: &Prometheus, labels: &Labels, started: f64) -> Result<Co
     };
     let pending = raw("ALERTS", ",alertstate=\"pending\"").await?;
     let firing = raw("ALERTS", ",alertstate=\"firing\"").await?;
-    let state = raw("ALERTS_FOR_STATE", "").await?;
     Ok(Course {
         first: pending.iter().chain(&firing).map(|(at, _)| *at).reduce(f64::min),
         pending: pending.iter().map(|(at, _)| *at).reduce(f64::max),
         firing: firing.iter().map(|(at, _)| *at).reduce(f64::min),
-        active: state.last().and_then(|(_, value)| value.parse().ok()),
+        // ALERTS_FOR_STATE holds whole seconds; the API has all digits.
+        active: find(active, labels).map(|alert| alert.active_at),
     })
 }
 

@@ -31,6 +31,10 @@ const RUN: f64 = 3600.0;
 /// How many values of a label a message shows.
 const SHOWN: usize = 8;
 
+/// What a value that this target had to change keeps from being exposed: the changed field, and how
+/// the metrics begin (Alertmanager v0.31, cluster/cluster.go, registers them with its gossip).
+const NOT_HERE: [(&str, &str); 1] = [("--cluster.listen-address", "alertmanager_cluster_")];
+
 /// The case.
 #[must_use]
 pub fn case() -> Case {
@@ -83,6 +87,8 @@ enum Answer {
     Exposed,
     /// By which recording rule.
     Computed(String),
+    /// Not on this target: why its value was changed.
+    Elsewhere(String),
     /// The nearest there is, as a clause.
     Missing(String),
 }
@@ -118,7 +124,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     );
     let mut answers = BTreeMap::new();
     for (text, (selector, _)) in &asked {
-        answers.insert(text.as_str(), ask(prometheus, &groups, selector).await?);
+        answers.insert(text.as_str(), ask(&context, &groups, selector).await?);
     }
     let mut cells = Vec::new();
     for group in &groups {
@@ -174,10 +180,11 @@ async fn scraped(context: &Context, groups: &[RuleGroup], findings: &mut Finding
 }
 
 async fn ask(
-    prometheus: &Prometheus,
+    context: &Context,
     groups: &[RuleGroup],
     selector: &Selector,
 ) -> Result<Answer, CaseError> {
+    let prometheus = &context.stack.prometheus;
     let (from, to) = (now() - RUN, now() + 1.0);
     let series = prometheus.series(&[&selector.text()], from, to).await?;
     if !series.is_empty() {
@@ -199,6 +206,19 @@ async fn ask(
         && all.is_empty()
     {
         return computed(prometheus, rule, selector, from, to).await;
+    }
+    let changed = context.stack.changed_values.iter().find(|changed| {
+        NOT_HERE
+            .iter()
+            .any(|(field, metrics)| changed.field == *field && metric.starts_with(metrics))
+    });
+    if let Some(changed) = changed
+        && all.is_empty()
+    {
+        return Ok(Answer::Elsewhere(format!(
+            "{} of {} differs on this target: {}",
+            changed.field, changed.object, changed.why
+        )));
     }
     if all.is_empty() {
         return Ok(Answer::Missing(format!("no target exposes {metric} and no rule records it")));
@@ -298,14 +318,20 @@ fn judge(
         .collect();
     let mut missing = Vec::new();
     let mut computed = Vec::new();
+    let mut elsewhere = Vec::new();
     for text in &own {
         match &answers[text.as_str()] {
             Answer::Exposed => {}
+            Answer::Elsewhere(why) => elsewhere.push(format!("{text} is not exposed here, {why}")),
             Answer::Computed(by) => computed.push(by.as_str()),
             Answer::Missing(why) => missing.push(format!("{text}: {why}")),
         }
     }
-    let mut observed = format!("{} of {} exposed", own.len() - missing.len(), own.len());
+    let exposed = own.len() - missing.len() - elsewhere.len();
+    let mut observed = format!("{exposed} of {} exposed", own.len());
+    for why in &elsewhere {
+        observed = format!("{observed}; {why}");
+    }
     if !computed.is_empty() {
         observed = format!("{observed}, {} of them by inputs alone so far", computed.len());
     }
