@@ -79,7 +79,7 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "for-drifts",
             "Prometheus runs with a shorter `for` than declared",
-            Edit::rendered_text("for-edge.yaml", "for: 15m", "for: 14m55s"),
+            Edit::rendered_text("monitoring-alerts-ml.yaml", "for: 15m", "for: 14m55s"),
         ),
     ]
 }
@@ -111,11 +111,14 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
 
     let group = RuleGroup { interval: None, ..candidate.group.clone() };
     let text = rules::text([&group]).map_err(|error| CaseError::Failed(error.to_string()))?;
-    let scout = scout(&context, &candidate, &label, &twins, &text).await?;
+    // As the operator names the file of the object, so that what happens to it happens to the copy.
+    let object = group.object.rsplit('/').next().unwrap_or_default();
+    let file = format!("{}-{object}.yaml", group.namespace);
+    let scout = scout(&context, &candidate, &label, &twins, (&file, &text)).await?;
     let ends = floor(now());
     let data = backfill(&context, "for-edge", &candidate, &label, &twins, Some((&scout, ends))).await?;
     let started = now();
-    let clone = clone(&context, "for-edge", data, &text).await?;
+    let clone = clone(&context, "for-edge", data, (&file, &text)).await?;
     let client = clone.client();
     let pulse = Pulse::start();
 
@@ -261,10 +264,10 @@ async fn scout(
     candidate: &Candidate,
     label: &str,
     twins: &[Twin],
-    text: &str,
+    rules: (&str, &str),
 ) -> Result<Vec<Labels>, CaseError> {
     let data = backfill(context, "for-edge-scout", candidate, label, twins, None).await?;
-    let clone = clone(context, "for-edge-scout", data, text).await?;
+    let clone = clone(context, "for-edge-scout", data, rules).await?;
     let client = clone.client();
     let base = candidate.input.labels.get(label).cloned().unwrap_or_default();
     let found = Wait::new("three alerts pending on a clone without history", Duration::from_secs(30))
@@ -305,14 +308,14 @@ async fn clone(
     context: &Context,
     name: &str,
     data: PathBuf,
-    text: &str,
+    (file, text): (&str, &str),
 ) -> Result<Box<dyn PrometheusInstance>, CaseError> {
     Ok(context
         .stack
         .workshop
         .prometheus(PrometheusClone {
             data: Some(data),
-            rules: RuleSet::Own(vec![("for-edge.yaml".to_owned(), text.to_owned())]),
+            rules: RuleSet::Own(vec![(file.to_owned(), text.to_owned())]),
             evaluation_interval: Some(INTERVAL),
             arguments: vec![(
                 "--rules.alert.for-grace-period".to_owned(),

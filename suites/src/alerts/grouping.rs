@@ -56,13 +56,18 @@ fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "group-wait-drifts",
-            "Alertmanager waits ten times as long for a group as declared",
-            Edit::rendered_text("alertmanager.yml", "group_wait: 1s", "group_wait: 10s"),
+            "Alertmanager waits longer for a group than declared",
+            Edit::rendered_text("alertmanager.yml", "group_wait: ", "group_wait: 9s # not "),
         ),
         Mutant::new(
             "group-interval-drifts",
             "Alertmanager tells of later alerts earlier than declared",
-            Edit::rendered_text("alertmanager.yml", "group_interval: 10s", "group_interval: 2s"),
+            Edit::rendered_text("alertmanager.yml", "group_interval: ", "group_interval: 2s # not "),
+        ),
+        Mutant::new(
+            "alerts-limited",
+            "Alertmanager runs with a limit of one alert by one name",
+            Edit::argument("alertmanager", "--alerts.per-alertname-limit", Some("1")),
         ),
     ]
 }
@@ -82,6 +87,16 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let timing = path.expected(&one).timing;
     let slack = path.slack.as_secs_f64();
     let mut findings = Findings::new();
+    let promised = context.contract.texts("alerts-grouping", "labels")?;
+    let group_by = path.routes.match_route(&one)[0].group_by.clone();
+    findings.push(
+        Finding::of("labels that warnings are grouped by")
+            .declared(group_by.join(", "))
+            .bound(format!("{} among them", promised.join(", ")))
+            .judge(promised.iter().all(|label| group_by.contains(label)), || {
+                "alerts of different names or services would come as one".into()
+            }),
+    );
 
     let pushed = path
         .push(&[firing(&one), firing(&other), firing(&two)])
@@ -101,7 +116,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     };
     findings.push(
         Finding::of("two alerts with equal group labels")
-            .declared(format!("grouped by {}", path.routes.match_route(&one)[0].group_by.join(", ")))
+            .declared(format!("grouped by {}", group_by.join(", ")))
             .observed(if first.says(&pairs(&two), "firing") { "one notification" } else { "apart" })
             .bound("one notification")
             .judge(first.says(&pairs(&two), "firing"), || {

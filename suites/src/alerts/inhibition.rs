@@ -1,18 +1,22 @@
-//! A critical alert inhibits the warning about the same thing, that one only, and only while it lasts.
+//! A critical alert inhibits the warning about the same thing, that one only, and only while it lasts;
+//! and every declared rule of inhibition does what it says.
 //!
-//! Method: with the critical alert notified, push its warning and then a sentinel: a warning about
-//! something else, which takes the same channel. Once a second sentinel, pushed after the first
-//! arrived, has arrived too, the inhibited warning had every chance to; it must not be there.
-//! Ending the critical alert lets it through.
+//! Method: pairs of alerts, one that the contract names and one for each declared rule, made of the
+//! values that its matchers name. With the inhibiting alerts notified, push the inhibited ones and
+//! then a sentinel: a warning about something else. Once a second sentinel, pushed after the first
+//! arrived, has arrived too, the inhibited ones had every chance to; they must not be there. Ending
+//! the inhibiting alerts lets them through.
 
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::join_all;
 use harness::case::{Case, CaseError, Context};
 use harness::finding::{Finding, Findings};
+use harness::judge::alerts::alertmanager_file::example;
 use harness::mutant::{Edit, Mutant};
 use harness::stack::Capability;
-use harness::verdict::Level;
+use harness::verdict::{Level, Verdict};
 
 use super::path::{Labels, NotificationPath, brief, firing, labels, pairs, resolved, summary};
 use super::{FILE, SECRET};
@@ -77,32 +81,33 @@ fn mutants() -> Vec<Mutant> {
     ]
 }
 
+/// An alert that inhibits, and one that it inhibits.
+struct Pair {
+    what: String,
+    source: Labels,
+    target: Labels,
+}
+
 async fn run(context: Context) -> Result<Findings, CaseError> {
     let path = NotificationPath::open(&context, "inhibition", DIVISOR).await?;
-    let of = |name: &str, service: &str, severity: &str| {
-        labels(&[
-            ("alertname", name),
-            ("namespace", "llmoptimizer"),
-            ("service", service),
-            ("severity", severity),
-        ])
-    };
-    let critical = of("InhibitionPair", "a", "critical");
-    let warning = of("InhibitionPair", "a", "warning");
+    let mut findings = Findings::new();
+    let pairs_of = pairs_to_try(&path, &mut findings);
     let sentinels = [
         of("InhibitionPair", "b", "warning"),
         of("InhibitionSentinel", "a", "warning"),
     ];
-    let mut findings = Findings::new();
 
-    let source = firing(&critical);
-    path.push(std::slice::from_ref(&source)).await?;
-    let wait = path.expected(&critical).timing.group_wait;
-    if let Err(why) = path.notified(&critical, "firing", 0, wait).await {
-        findings.push(Finding::of("the critical alert's notification").judge(false, || why));
-        return Ok(findings);
+    let sources: Vec<_> = pairs_of.iter().map(|pair| firing(&pair.source)).collect();
+    path.push(&sources).await?;
+    for pair in &pairs_of {
+        let wait = path.expected(&pair.source).timing.group_wait;
+        if let Err(why) = path.notified(&pair.source, "firing", 0, wait).await {
+            findings.push(Finding::of(format!("notification of {}", brief(&pair.source))).judge(false, || why));
+            return Ok(findings);
+        }
     }
-    path.push(&[firing(&warning)]).await?;
+    let targets: Vec<_> = pairs_of.iter().map(|pair| firing(&pair.target)).collect();
+    path.push(&targets).await?;
     for sentinel in &sentinels {
         let finding = Finding::of(format!("a warning about something else, {}", brief(sentinel)))
             .declared("not inhibited");
@@ -117,29 +122,83 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         }
     }
     let seen = path.arrived().await?;
-    let told = seen.iter().any(|n| n.says(&pairs(&warning), "firing"));
-    findings.push(
-        Finding::of("the warning about what the critical alert is about")
-            .declared("inhibited")
-            .effective(state(&path, &warning).await?)
-            .observed(if told { "notified" } else { "not notified" })
-            .bound("not notified before two later sentinels")
-            .judge(!told, || format!("it was notified although the critical alert fires: {}", summary(&seen))),
-    );
+    for pair in &pairs_of {
+        let told = seen.iter().any(|n| n.says(&pairs(&pair.target), "firing"));
+        findings.push(
+            Finding::of(format!("{}, while {} fires", brief(&pair.target), brief(&pair.source)))
+                .declared(format!("inhibited: {}", pair.what))
+                .effective(state(&path, &pair.target).await?)
+                .observed(if told { "notified" } else { "not notified" })
+                .bound("not notified before two later sentinels")
+                .judge(!told, || format!("it was notified although the other fires: {}", summary(&seen))),
+        );
+    }
 
     let from = seen.len() as u64;
-    path.push(&[resolved(&source)]).await?;
-    let timing = path.expected(&warning).timing;
-    let freed = path
-        .notified(&warning, "firing", from, timing.group_interval)
-        .await;
-    findings.push(
-        Finding::of("the warning after the critical alert is over")
-            .declared("notified with its group's next notification")
-            .observed(if freed.is_ok() { "notified" } else { "not notified" })
-            .judge(freed.is_ok(), || freed.err().unwrap_or_default()),
-    );
+    let over: Vec<_> = sources.iter().map(resolved).collect();
+    path.push(&over).await?;
+    let path = &path;
+    let freed = join_all(pairs_of.iter().map(|pair| async move {
+        let interval = path.expected(&pair.target).timing.group_interval;
+        path.notified(&pair.target, "firing", from, interval).await
+    }))
+    .await;
+    for (pair, freed) in pairs_of.iter().zip(freed) {
+        findings.push(
+            Finding::of(format!("{}, once the other is over", brief(&pair.target)))
+                .declared("notified with its group's next notification")
+                .observed(if freed.is_ok() { "notified" } else { "not notified" })
+                .judge(freed.is_ok(), || freed.err().unwrap_or_default()),
+        );
+    }
     Ok(findings)
+}
+
+fn of(name: &str, service: &str, severity: &str) -> Labels {
+    labels(&[
+        ("alertname", name),
+        ("namespace", "llmoptimizer"),
+        ("service", service),
+        ("severity", severity),
+    ])
+}
+
+/// The pair that the contract names, whatever is declared, and an example of every declared rule.
+fn pairs_to_try(path: &NotificationPath, findings: &mut Findings) -> Vec<Pair> {
+    let mut pairs = vec![Pair {
+        what: "a critical alert and the warning of the same name, namespace and service".into(),
+        source: of("InhibitionPair", "a", "critical"),
+        target: of("InhibitionPair", "a", "warning"),
+    }];
+    for (number, rule) in path.file().inhibitions().iter().enumerate() {
+        let what = format!(
+            "{} inhibits {} of equal {}",
+            rule.source.join(", "),
+            rule.target.join(", "),
+            rule.equal.join(", ")
+        );
+        let (Some(source), Some(target)) = (example(&rule.source), example(&rule.target)) else {
+            findings.push(Finding::of(what).verdict(
+                Verdict::Insufficient,
+                "its matchers name no value that satisfies them, so no example of it was tried",
+            ));
+            continue;
+        };
+        let complete = |mut labels: Labels, name: &str, severity: &str| {
+            for label in &rule.equal {
+                labels.entry(label.clone()).or_insert_with(|| format!("pair-{number}"));
+            }
+            labels.entry("alertname".into()).or_insert_with(|| name.to_owned());
+            labels.entry("severity".into()).or_insert_with(|| severity.to_owned());
+            labels
+        };
+        pairs.push(Pair {
+            what,
+            source: complete(source, "Inhibiting", "critical"),
+            target: complete(target, "Inhibited", "warning"),
+        });
+    }
+    pairs
 }
 
 /// What Alertmanager itself says of an alert.

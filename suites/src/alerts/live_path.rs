@@ -78,12 +78,17 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "evaluation-drifts",
             "Prometheus evaluates every ten seconds instead of every second",
-            Edit::rendered_text("prometheus.yml", "evaluation_interval: 1s", "evaluation_interval: 10s"),
+            Edit::rendered_text("prometheus.yml", "evaluation_interval: ", "evaluation_interval: 10s # not "),
         ),
         Mutant::new(
             "scrape-drifts",
             "Prometheus scrapes every ten seconds instead of every second",
-            Edit::rendered_text("prometheus.yml", "scrape_interval: 1s", "scrape_interval: 10s"),
+            Edit::rendered_text("prometheus.yml", "scrape_interval: ", "scrape_interval: 10s # not "),
+        ),
+        Mutant::new(
+            "dispatch-delayed",
+            "Alertmanager runs with a delay before it dispatches anything",
+            Edit::argument("alertmanager", "--dispatch.start-delay", Some("30s")),
         ),
     ]
 }

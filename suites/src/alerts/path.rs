@@ -41,7 +41,8 @@ pub(super) struct NotificationPath {
     /// How much longer than configured a notification may take.
     pub(super) slack: Duration,
     receiver: Receiver,
-    server: ReceiverServer,
+    /// Dropped last, so that nothing is refused while the case ends.
+    _server: ReceiverServer,
     file: AlertmanagerFile,
 }
 
@@ -88,14 +89,14 @@ impl NotificationPath {
             divisor,
             slack: context.contract.duration("alerts-notification", "slack")?,
             receiver,
-            server,
+            _server: server,
             file,
         })
     }
 
-    /// Where the receiver listens, for messages.
-    pub(super) fn receiver(&self) -> String {
-        self.server.address().to_string()
+    /// The file that Alertmanager runs with.
+    pub(super) fn file(&self) -> &AlertmanagerFile {
+        &self.file
     }
 
     /// Has the receiver refuse the next deliveries.

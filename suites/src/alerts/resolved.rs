@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::join_all;
 use harness::case::{Case, CaseError, Context};
 use harness::finding::{Finding, Findings};
 use harness::mutant::{Edit, Mutant};
@@ -74,21 +75,33 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         .collect();
     let pushed: Vec<_> = alerts.iter().map(|(_, alert, _)| alert.clone()).collect();
     path.push(&pushed).await?;
-    for (severity, _, labels) in &alerts {
-        let timing = path.expected(labels).timing;
-        if let Err(why) = path.notified(labels, "firing", 0, timing.group_wait).await {
+    let path = &path;
+    let told = join_all(alerts.iter().map(|(severity, _, labels)| async move {
+        let wait = path.expected(labels).timing.group_wait;
+        (severity, path.notified(labels, "firing", 0, wait).await)
+    }))
+    .await;
+    for (severity, outcome) in told {
+        if let Err(why) = outcome {
             findings.push(Finding::of(format!("notification of the {severity} alert")).judge(false, || why));
-            return Ok(findings);
         }
+    }
+    if !findings.findings.is_empty() {
+        return Ok(findings);
     }
     let over: Vec<_> = pushed.iter().map(resolved).collect();
     let ended = path.push(&over).await?;
-    for (severity, _, labels) in &alerts {
+    let told = join_all(alerts.iter().map(|(severity, _, labels)| async move {
+        let interval = path.expected(labels).timing.group_interval;
+        (severity, labels, path.notified(labels, "resolved", 0, interval).await)
+    }))
+    .await;
+    for (severity, labels, outcome) in told {
         let expected = path.expected(labels);
         let interval = expected.timing.group_interval;
         let finding = Finding::of(format!("from the end of the {severity} alert to its notification"))
             .declared(declared(interval, DIVISOR));
-        match path.notified(labels, "resolved", 0, interval).await {
+        match outcome {
             Err(why) => findings.push(finding.judge(false, || why)),
             Ok(notification) => {
                 findings.push(judge_instant(

@@ -68,10 +68,16 @@ fn mutants() -> Vec<Mutant> {
             Edit::rendered_text("alertmanager.yml", "/alerts/critical", "/alerts/nowhere"),
         ),
         Mutant::new(
-            "warnings-told-twice",
-            "the critical route lets alerts go on to the routes after it, which take warnings and worse",
-            Edit::replace_text(SECRET, FILE, "          group_wait: 10s", "          continue: true\n          group_wait: 10s")
-        ),
+            "critical-told-twice",
+            "critical alerts go on to the route of infos, which takes them too",
+            Edit::replace_text(SECRET, FILE, "group_wait: 10s", "continue: true\n      group_wait: 10s"),
+        )
+        .and(Edit::replace_text(
+            SECRET,
+            FILE,
+            "matchers: ['severity = \"info\"']",
+            "matchers: ['severity =~ \"info|critical\"']",
+        )),
     ]
 }
 

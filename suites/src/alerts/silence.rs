@@ -40,7 +40,7 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "silences-refused",
             "Alertmanager runs with a limit that no silence fits into",
-            Edit::argument("alertmanager", "--silences.max-per-silence-bytes", Some("1")),
+            Edit::argument("alertmanager", "--silences.max-silence-size-bytes", Some("1")),
         ),
         Mutant::new(
             "never-told-again",

@@ -65,6 +65,11 @@ fn mutants() -> Vec<Mutant> {
             "Alertmanager runs with a webhook for warnings that nobody listens to",
             Edit::rendered_text("alertmanager.yml", "/alerts/warning", "/alerts/elsewhere"),
         ),
+        Mutant::new(
+            "alerts-limited",
+            "Alertmanager runs with a limit of one alert by one name",
+            Edit::argument("alertmanager", "--alerts.per-alertname-limit", Some("1")),
+        ),
     ]
 }
 

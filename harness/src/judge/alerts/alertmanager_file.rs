@@ -6,9 +6,11 @@
 
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use url::Url;
 
+use crate::render::alertmanager::Matcher;
 use crate::units::Span;
 
 /// A parsed file.
@@ -24,6 +26,17 @@ pub struct Timing {
     pub group_interval: Duration,
     /// How long before an unchanged group is told again.
     pub repeat_interval: Duration,
+}
+
+/// One rule of inhibition, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inhibition {
+    /// Matchers of the alert that inhibits.
+    pub source: Vec<String>,
+    /// Matchers of the alert that is inhibited.
+    pub target: Vec<String>,
+    /// Labels that both must have equal.
+    pub equal: Vec<String>,
 }
 
 /// What a root route without times has (Alertmanager v0.31, dispatch/route.go, `DefaultRouteOpts`).
@@ -68,6 +81,23 @@ impl AlertmanagerFile {
             .collect()
     }
 
+    /// The rules of inhibition, in order.
+    #[must_use]
+    pub fn inhibitions(&self) -> Vec<Inhibition> {
+        let texts = |value: &Value| -> Vec<String> {
+            let all = value.as_array().into_iter().flatten();
+            all.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        let rules = self.0["inhibit_rules"].as_array().into_iter().flatten();
+        rules
+            .map(|rule| Inhibition {
+                source: texts(&rule["source_matchers"]),
+                target: texts(&rule["target_matchers"]),
+                equal: texts(&rule["equal"]),
+            })
+            .collect()
+    }
+
     /// How long the route at this place waits: the root for an empty place, else the indices of the
     /// routes on the way down. None where there is no such route or a time does not parse.
     #[must_use]
@@ -94,9 +124,58 @@ fn inherit(route: &Value, parent: Timing) -> Option<Timing> {
     })
 }
 
+/// Labels that satisfy these matchers, made of the values they name; none where no such value does,
+/// or one does not parse.
+#[must_use]
+pub fn example(matchers: &[String]) -> Option<IndexMap<String, String>> {
+    let mut labels = IndexMap::new();
+    for text in matchers {
+        // The quoted texts, and the alternatives among them: "a|b" is satisfied by a.
+        let named = text.split('"').skip(1).step_by(2);
+        let values: Vec<&str> = named.flat_map(|value| value.split('|')).collect();
+        for matcher in Matcher::parse(text).ok()? {
+            let name = matcher.name();
+            let value = values
+                .iter()
+                .find(|value| matcher.matches(&IndexMap::from([(name.to_owned(), (**value).to_owned())])))?;
+            labels.insert(name.to_owned(), (*value).to_owned());
+        }
+    }
+    Some(labels)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_example_satisfies_its_matchers() {
+        let texts = ["severity =~ \"warning|info\"".to_owned(), "team = \"db\"".to_owned()];
+        assert_eq!(
+            example(&texts),
+            Some(IndexMap::from([
+                ("severity".to_owned(), "warning".to_owned()),
+                ("team".to_owned(), "db".to_owned())
+            ]))
+        );
+        assert_eq!(example(&["team != \"db\"".to_owned()]), None);
+    }
+
+    #[test]
+    fn inhibitions_are_read_as_written() {
+        let file = AlertmanagerFile::parse(
+            "inhibit_rules: [{source_matchers: ['a = \"b\"'], target_matchers: ['c = \"d\"'], equal: [e]}]",
+        )
+        .unwrap();
+        assert_eq!(
+            file.inhibitions(),
+            [Inhibition {
+                source: vec!["a = \"b\"".into()],
+                target: vec!["c = \"d\"".into()],
+                equal: vec!["e".into()],
+            }]
+        );
+    }
 
     const FILE: &str = r"
 route:
