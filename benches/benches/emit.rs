@@ -30,7 +30,7 @@ fn plan(criterion: &mut Criterion) {
     let endpoint = "http://127.0.0.1:9090/api/v1/write"
         .parse()
         .unwrap_or_else(|error| exit(&error));
-    let mut load = Load::new(endpoint, 2_000, Duration::from_secs(3_600), Seed(1));
+    let mut load = Load::new(endpoint, 2_000, Duration::from_hours(1), Seed(1));
     let mut group = criterion.benchmark_group("plan");
     group.throughput(Throughput::Elements(load.batch));
     for (name, churn) in [("stamp", 0.0), ("stamp_with_churn", 0.1)] {

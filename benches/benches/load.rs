@@ -37,23 +37,21 @@ fn drain(stream: &TcpStream) -> std::io::Result<u64> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let numbers: Vec<f64> = std::env::args()
-        .filter_map(|argument| argument.parse().ok())
-        .collect();
-    let number = |index: usize, default: f64| numbers.get(index).copied().unwrap_or(default);
+    // Cargo hands over `--bench` as well.
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"));
+    let rate: f64 = arguments.next().map_or(Ok(1_000_000.0), |text| text.parse())?;
+    let series: u64 = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
+    let seconds: u64 = arguments.next().map_or(Ok(5), |text| text.parse())?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let endpoint = format!("http://{}/api/v1/write", listener.local_addr()?).parse()?;
     let receiver = std::thread::spawn(move || {
         let bytes = listener.accept().and_then(|(stream, _)| drain(&stream));
         (bytes, thread_cpu())
     });
-    let mut load = Load::new(
-        endpoint,
-        number(1, 100_000.0) as u64,
-        Duration::from_secs_f64(number(2, 5.0)),
-        Seed(1),
-    );
-    load.rate = number(0, 1_000_000.0);
+    let mut load = Load::new(endpoint, series, Duration::from_secs(seconds), Seed(1));
+    load.rate = rate;
     load.batch = 5_000;
     load.labels = [("job", "emit"), ("zone", "a"), ("instance", "127.0.0.1:9100")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -66,10 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("achieved rate         {:.0} samples/s", outcome.achieved_rate());
     println!("generator             {:.3} CPU s", outcome.cpu.as_secs_f64());
     println!("samples per CPU s     {:.0}", outcome.samples_per_cpu_second());
-    println!(
-        "bytes per sample      {:.1}",
-        outcome.bytes as f64 / outcome.acknowledged.max(1) as f64
-    );
+    println!("sent                  {} bytes", outcome.bytes);
     println!("latency               {:?}", outcome.latency);
     if let Ok((bytes, cpu)) = receiver.join() {
         println!(

@@ -12,7 +12,7 @@ use harness::wire::remote_write::batch::{Batch, Labels};
 use harness::wire::remote_write::{TimeSeries, WriteRequest, decode, encode};
 use indexmap::IndexMap;
 
-const SERIES: usize = 2_000;
+const SERIES: u32 = 2_000;
 
 fn texts() -> Vec<String> {
     (0..SERIES).map(|number| format!("{number:08}")).collect()
@@ -41,14 +41,14 @@ fn exit(error: &dyn std::error::Error) -> ! {
 fn remote_write(criterion: &mut Criterion) {
     let texts = texts();
     let mut group = criterion.benchmark_group("remote_write");
-    group.throughput(Throughput::Elements(SERIES as u64));
+    group.throughput(Throughput::Elements(SERIES.into()));
     group.bench_function("stamp", |bencher| {
         let mut batch = batch(&texts);
         let mut now = 1_800_000_000_000;
         bencher.iter(|| {
             now += 1;
             batch.stamp_timestamp(now).unwrap_or_else(|error| exit(&error));
-            batch.stamp_values((0..SERIES).map(|number| number as f64));
+            batch.stamp_values((0..SERIES).map(f64::from));
             black_box(batch.body().len())
         });
     });

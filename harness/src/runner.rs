@@ -167,7 +167,7 @@ impl Runner {
             tree: self.shared.tree.clone(),
             shapes: self.shared.shapes.clone(),
             fixtures: self.shared.fixtures.clone(),
-            stack: self.shared.stack.clone(),
+            stack: Arc::new(self.shared.stack.for_case(case.id, &artifacts)),
             seed: self.shared.seed.derive(case.id),
             artifacts,
             cancel: self.shared.cancel.clone(),

@@ -7,8 +7,8 @@ pub mod local;
 mod ports;
 pub mod process;
 mod server;
-mod workshop;
 pub mod warm;
+mod workshop;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::BufWriter;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ mod listen;
 #[derive(Debug, Clone, PartialEq, clap::Args)]
 #[command(group = clap::ArgGroup::new("way").required(true).multiple(false))]
 pub struct MetricsOptions {
-    /// Send by remote write to this URL, for example http://127.0.0.1:9090/api/v1/write
+    /// Send by remote write to this URL, for example `http://127.0.0.1:9090/api/v1/write`
     #[arg(long, value_name = "URL", group = "way")]
     pub remote_write: Option<Url>,
     /// Be a scrape target on this address, for example 127.0.0.1:9100
@@ -319,7 +319,7 @@ pub async fn run_until(options: MetricsOptions, stop: CancellationToken) -> Resu
             let (report, cpu) =
                 on_one_core(
                     "backfill",
-                    move || async move { fill(path, &options, &labels, seed) },
+                    move || async move { fill(&path, &options, &labels, seed) },
                 )
                 .await?;
             report.map(|report| report.with_cpu(cpu))
@@ -388,7 +388,7 @@ fn milliseconds(duration: Duration) -> i64 {
 }
 
 fn fill(
-    path: PathBuf,
+    path: &Path,
     options: &MetricsOptions,
     labels: &IndexMap<String, String>,
     seed: Seed,
@@ -403,15 +403,15 @@ fn fill(
     let steps = milliseconds(options.duration.0) / step;
     let parts = parts(options, labels, end - steps * step, step, steps);
     let failed = |source| EmitError::File {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     };
-    let out = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(failed)?);
+    let out = BufWriter::with_capacity(1 << 20, File::create(path).map_err(failed)?);
     let ledger = backfill::write(&parts, seed, out).map_err(|source| EmitError::Text {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })?;
-    let bytes = std::fs::metadata(&path).map_err(failed)?.len();
+    let bytes = std::fs::metadata(path).map_err(failed)?.len();
     Ok(EmitReport {
         bytes,
         ..EmitReport::of(

@@ -9,7 +9,7 @@ use super::arguments::Arguments;
 use super::changes::Changes;
 use super::config::{Alerting, AlertmanagerConfig, Config, Exemplars, Global, StaticConfig, Storage, Tsdb};
 use super::discovery::discover;
-use super::services::services;
+use super::services::{KnownService, services};
 use super::{PrometheusRequest, RenderError, Rendered, ResolvedTarget, rules, scrape, yaml};
 use crate::deploy::kinds::View;
 use crate::deploy::kinds::prometheus::{AlertmanagerEndpoints, PrometheusSpec, ReloadStrategy};
@@ -24,7 +24,7 @@ use crate::units::Span;
 pub(super) const SCRAPE_INTERVAL: Span = Span(Duration::from_secs(30));
 
 /// Retention of an object that gives neither time nor size (prometheus-operator v0.85, API reference).
-const RETENTION: Span = Span(Duration::from_secs(86_400));
+const RETENTION: Span = Span(Duration::from_hours(24));
 
 const FILE: &str = "prometheus.yml";
 
@@ -299,7 +299,7 @@ fn has_service(
         .iter()
         .find(|s| s.namespace == namespace && s.name == declared.name)
     else {
-        let keys: Vec<String> = known.iter().map(|s| s.key()).collect();
+        let keys: Vec<String> = known.iter().map(KnownService::key).collect();
         let wanted = format!("{namespace}/{}", declared.name);
         let hint = nearest(&wanted, keys.iter().map(String::as_str))
             .map_or_else(String::new, |near| format!("; the nearest is {near}"));

@@ -186,12 +186,6 @@ impl LocalStack {
         self.grounds.missed_drifts()
     }
 
-    /// x
-    #[must_use]
-    pub fn died(&self) -> Option<String> {
-        todo!()
-    }
-
     /// Ends every process and removes the folder.
     pub async fn down(self) {
         // What the servers still hold in memory goes with their data, so they need no orderly end.

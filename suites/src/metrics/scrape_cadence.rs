@@ -89,7 +89,7 @@ struct Expected {
 async fn run(context: Context) -> Result<Findings, CaseError> {
     let mut findings = Findings::new();
     let expected = expected(&context)?;
-    let active = context.stack.prometheus.targets().await?;
+    let active = discovered(&context, &expected).await?;
     let configured = settings(&expected, &active, &mut findings);
 
     // A configuration that already breaks the promise is not worth a minute of watching.
@@ -112,6 +112,29 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         rows: rows.into_values().collect(),
     });
     Ok(findings)
+}
+
+/// The active targets once as many are known as are declared, or what there is after half a minute:
+/// Prometheus takes up what discovery finds every five seconds (discovery/manager.go, 3.16).
+async fn discovered(context: &Context, expected: &[Expected]) -> Result<Vec<ActiveTarget>, CaseError> {
+    let server = &context.stack.prometheus;
+    let declared: usize = expected.iter().map(|one| one.resolved.instances).sum();
+    context
+        .progress
+        .step("", format!("waiting until {declared} targets are known"));
+    let waited = Wait::new("every declared target known", Duration::from_secs(30))
+        .every(Duration::from_millis(100))
+        .until(async || match server.targets().await {
+            Err(error) => Look::Missing(error.to_string()),
+            Ok(active) if active.len() >= declared => Look::Ready(active),
+            Ok(active) => Look::Missing(format!("{} of {declared} are known", active.len())),
+        })
+        .await;
+    match waited {
+        Ok(active) => Ok(active),
+        // Which are missing is judged target by target.
+        Err(_) => Ok(server.targets().await?),
+    }
 }
 
 fn expected(context: &Context) -> Result<Vec<Expected>, CaseError> {

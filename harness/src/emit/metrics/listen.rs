@@ -210,7 +210,7 @@ mod tests {
             rate: 1000.0,
             series,
             churn: Ratio(churn),
-            duration: Span(Duration::from_secs(3600)),
+            duration: Span(Duration::from_hours(1)),
             seed: Some(Seed(1)),
             metric: "load_total".into(),
             labels: vec![Label {
