@@ -23,7 +23,7 @@ use super::tree;
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/declared",
         claim: "Prometheus has loaded exactly the declared rules, and every alert has a severity, a summary, a runbook and a bounded `for`",
@@ -38,7 +38,7 @@ pub fn case() -> Case {
         needs: &[Capability::Prometheus],
         profiles: &["core"],
         excludes: &[],
-        bound: Duration::from_secs(60),
+        bound: Duration::from_mins(1),
         run: |context| run(context).boxed(),
         mutants,
     }
@@ -49,7 +49,11 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "loaded-threshold-drifts",
             "Prometheus runs with another threshold than declared",
-            Edit::rendered_text("monitoring-alerts-infrastructure.yaml", "node_filesystem_utilisation:ratio > 0.95", "node_filesystem_utilisation:ratio > 0.99"),
+            Edit::rendered_text(
+                "monitoring-alerts-infrastructure.yaml",
+                "node_filesystem_utilisation:ratio > 0.95",
+                "node_filesystem_utilisation:ratio > 0.99",
+            ),
         ),
         Mutant::new(
             "pending-too-long",
@@ -64,7 +68,11 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "no-runbook",
             "an alert names no runbook",
-            Edit::set_rule("MLModelDrift", "/annotations/runbook_url", serde_json::Value::Null),
+            Edit::set_rule(
+                "MLModelDrift",
+                "/annotations/runbook_url",
+                serde_json::Value::Null,
+            ),
         ),
         Mutant::new(
             "unknown-severity",
@@ -100,7 +108,12 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
                     if open.is_empty() {
                         Look::Ready(())
                     } else {
-                        Look::Missing(format!("{} of {} rules, {} first", open.len(), rules.len(), open[0]))
+                        Look::Missing(format!(
+                            "{} of {} rules, {} first",
+                            open.len(),
+                            rules.len(),
+                            open[0]
+                        ))
                     }
                 }
                 Err(error) => Look::Missing(error.to_string()),
@@ -140,7 +153,7 @@ fn judge_selected(context: &Context, groups: &[RuleGroup]) -> Finding {
     let left: Vec<String> = context
         .tree
         .of_kind("PrometheusRule")
-        .map(|object| object.id())
+        .map(harness::deploy::Object::id)
         .filter(|id| !taken.contains(id.as_str()))
         .collect();
     Finding::of("PrometheusRule objects that the Prometheus object selects")
@@ -168,7 +181,9 @@ fn compare(groups: &[RuleGroup], loaded: &[LoadedRule], evaluation: Duration) ->
                 .iter()
                 .enumerate()
                 .filter(|(_, candidate)| {
-                    candidate.group == group.name && candidate.name == rule.name && candidate.kind == kind(rule)
+                    candidate.group == group.name
+                        && candidate.name == rule.name
+                        && candidate.kind == kind(rule)
                 })
                 .map(|(place, candidate)| (place, differences(rule, group, candidate, evaluation)))
                 .min_by_key(|(_, differences)| differences.len());
@@ -273,7 +288,11 @@ fn contract(context: &Context, groups: &[RuleGroup]) -> Result<Vec<Finding>, Cas
     let annotations = contract.texts("alerts-annotations", "required-annotations")?;
     let labels = contract.texts("alerts-annotations", "required-labels")?;
     for (what, names, of) in [
-        ("annotations", &annotations, (|rule| &rule.annotations) as fn(&Rule) -> &indexmap::IndexMap<String, String>),
+        (
+            "annotations",
+            &annotations,
+            (|rule| &rule.annotations) as fn(&Rule) -> &indexmap::IndexMap<String, String>,
+        ),
         ("labels", &labels, |rule| &rule.labels),
     ] {
         let missing: Vec<String> = alerts

@@ -1,6 +1,6 @@
 //! The edge of an unmodified `for` of minutes, seen in seconds.
 //!
-//! Method: Prometheus restores the state of pending alerts after a restart from ALERTS_FOR_STATE. A
+//! Method: Prometheus restores the state of pending alerts after a restart from `ALERTS_FOR_STATE`. A
 //! clone is started on a history in which three alerts of one production rule, unmodified, differ
 //! only in how long they have been pending: one for longer than `for`, one for a few seconds less,
 //! one not at all. The first must fire at once, the second exactly when its `for` is over, the third
@@ -43,13 +43,13 @@ const LEFT: Duration = Duration::from_secs(6);
 /// How far the first alert is beyond its `for` when its history ends.
 const BEYOND: Duration = Duration::from_secs(6);
 /// Longest history that is restored (`--rules.alert.for-outage-tolerance`, Prometheus 3).
-const OUTAGE_TOLERANCE: Duration = Duration::from_secs(3600);
+const OUTAGE_TOLERANCE: Duration = Duration::from_hours(1);
 /// From the restoration to the first evaluation that stores what was restored.
 const RESTORED_BY: u32 = 1;
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/for-edge",
         claim: "an alert fires when its declared `for` is over, at the next evaluation and not before, also across a restart",
@@ -100,23 +100,46 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let hold = candidate.rule.hold.0;
     let slack = context.contract.duration("alerts-detection", "slack")?;
     let twins = [
-        Twin { what: "pending for longer than its `for`", suffix: "beyond", pending: Some(hold + BEYOND) },
-        Twin { what: "pending for a little less", suffix: "short", pending: Some(hold.saturating_sub(LEFT)) },
-        Twin { what: "not pending before", suffix: "fresh", pending: None },
+        Twin {
+            what: "pending for longer than its `for`",
+            suffix: "beyond",
+            pending: Some(hold + BEYOND),
+        },
+        Twin {
+            what: "pending for a little less",
+            suffix: "short",
+            pending: Some(hold.saturating_sub(LEFT)),
+        },
+        Twin {
+            what: "not pending before",
+            suffix: "fresh",
+            pending: None,
+        },
     ];
     context.progress.step(
         "alerts/for-edge",
         format!("{}, {} unmodified", candidate.rule.name, candidate.rule.hold),
     );
 
-    let group = RuleGroup { interval: None, ..candidate.group.clone() };
+    let group = RuleGroup {
+        interval: None,
+        ..candidate.group.clone()
+    };
     let text = rules::text([&group]).map_err(|error| CaseError::Failed(error.to_string()))?;
     // As the operator names the file of the object, so that what happens to it happens to the copy.
     let object = group.object.rsplit('/').next().unwrap_or_default();
     let file = format!("{}-{object}.yaml", group.namespace);
     let scout = scout(&context, &candidate, &label, &twins, (&file, &text)).await?;
     let ends = floor(now());
-    let data = backfill(&context, "for-edge", &candidate, &label, &twins, Some((&scout, ends))).await?;
+    let data = backfill(
+        &context,
+        "for-edge",
+        &candidate,
+        &label,
+        &twins,
+        Some((&scout, ends)),
+    )
+    .await?;
     let started = now();
     let clone = clone(&context, "for-edge", data, (&file, &text)).await?;
     let client = clone.client();
@@ -150,7 +173,9 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         courses.push(course);
     }
     let [beyond, short_course, fresh] = &courses[..] else {
-        return Err(CaseError::Environment("three alerts were set up, others were found".into()));
+        return Err(CaseError::Environment(
+            "three alerts were set up, others were found".into(),
+        ));
     };
     // The first evaluation after the restoration: earlier ones store nothing.
     let first = courses
@@ -159,10 +184,12 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         .reduce(f64::min)
         .unwrap_or(started);
 
-    let finding = Finding::of(format!("the alert {}", twins[0].what))
-        .declared(format!("for {}", candidate.rule.hold));
+    let finding =
+        Finding::of(format!("the alert {}", twins[0].what)).declared(format!("for {}", candidate.rule.hold));
     findings.push(match beyond.firing {
-        None => finding.judge(false, || format!("it did not fire: {}", fired_error(&fired, beyond))),
+        None => finding.judge(false, || {
+            format!("it did not fire: {}", fired_error(&fired, beyond))
+        }),
         Some(firing) => pulse.excuse(
             judge_instant(
                 finding,
@@ -174,8 +201,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         ),
     });
 
-    let finding = Finding::of(format!("the alert {}: from the restored start to firing", twins[1].what))
-        .declared(format!("for {}", candidate.rule.hold));
+    let finding = Finding::of(format!(
+        "the alert {}: from the restored start to firing",
+        twins[1].what
+    ))
+    .declared(format!("for {}", candidate.rule.hold));
     findings.push(match (short_course.firing, short_course.active) {
         (Some(firing), Some(active)) => judge_instant(
             finding,
@@ -183,32 +213,46 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             hold.as_secs_f64(),
             (hold + 2 * INTERVAL).as_secs_f64(),
         ),
-        _ => finding.judge(false, || format!("it did not fire: {}", fired_error(&fired, short_course))),
+        _ => finding.judge(false, || {
+            format!("it did not fire: {}", fired_error(&fired, short_course))
+        }),
     });
-    let finding = Finding::of(format!("the alert {}: from the first stored evaluation to firing", twins[1].what))
-        .declared(format!("{} of `for` left, counted from the restoration", Span(LEFT)));
+    let finding = Finding::of(format!(
+        "the alert {}: from the first stored evaluation to firing",
+        twins[1].what
+    ))
+    .declared(format!(
+        "{} of `for` left, counted from the restoration",
+        Span(LEFT)
+    ));
     findings.push(match short_course.firing {
         Some(firing) => pulse.excuse(
             judge_instant(
                 finding,
                 firing - first,
-                (LEFT - RESTORED_BY * INTERVAL).as_secs_f64(),
+                LEFT.saturating_sub(RESTORED_BY * INTERVAL).as_secs_f64(),
                 (LEFT + RESTORED_BY * INTERVAL + slack).as_secs_f64(),
             ),
             slack,
         ),
         None => finding.judge(false, || "it did not fire".into()),
     });
-    let before = short_course.pending.zip(short_course.active).map(|(pending, active)| pending - active);
+    let before = short_course
+        .pending
+        .zip(short_course.active)
+        .map(|(pending, active)| pending - active);
     findings.push(
-        Finding::of(format!("the alert {}: last evaluation before its edge", twins[1].what))
-            .declared(format!("pending until {}", candidate.rule.hold))
-            .observed(before.map_or("never pending".to_owned(), |age| format!("pending at {age:.2}")))
-            .bound(format!("pending, and less than {}", hold.as_secs()))
-            .unit("s")
-            .judge(before.is_some_and(|age| age < hold.as_secs_f64()), || {
-                "it was not seen pending before it fired".into()
-            }),
+        Finding::of(format!(
+            "the alert {}: last evaluation before its edge",
+            twins[1].what
+        ))
+        .declared(format!("pending until {}", candidate.rule.hold))
+        .observed(before.map_or("never pending".to_owned(), |age| format!("pending at {age:.2}")))
+        .bound(format!("pending, and less than {}", hold.as_secs()))
+        .unit("s")
+        .judge(before.is_some_and(|age| age < hold.as_secs_f64()), || {
+            "it was not seen pending before it fired".into()
+        }),
     );
     findings.push(
         Finding::of(format!("the alert {}", twins[2].what))
@@ -233,7 +277,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
 }
 
 fn fired_error(fired: &Result<(), harness::wait::WaitError>, course: &Course) -> String {
-    let state = if course.pending.is_some() { "pending" } else { "inactive" };
+    let state = if course.pending.is_some() {
+        "pending"
+    } else {
+        "inactive"
+    };
     match fired {
         Ok(()) => format!("it is {state}"),
         Err(error) => format!("it is {state}; {error}"),
@@ -250,7 +298,13 @@ fn choose(groups: &[RuleGroup], context: &Context) -> Result<(Candidate, String)
             Some((candidate, label))
         })
         // The first of the longest: max_by_key would take the last.
-        .reduce(|best, next| if next.0.rule.hold > best.0.rule.hold { next } else { best })
+        .reduce(|best, next| {
+            if next.0.rule.hold > best.0.rule.hold {
+                next
+            } else {
+                best
+            }
+        })
         .ok_or_else(|| {
             CaseError::Failed(
                 "the tree has no alert that reads gauges at one instant and keeps one of their labels".into(),
@@ -270,33 +324,39 @@ async fn scout(
     let clone = clone(context, "for-edge-scout", data, rules).await?;
     let client = clone.client();
     let base = candidate.input.labels.get(label).cloned().unwrap_or_default();
-    let found = Wait::new("three alerts pending on a clone without history", Duration::from_secs(30))
-        .every(Duration::from_millis(100))
-        .until(|| async {
-            match client.alerts().await {
-                Ok(alerts) => {
-                    let labels: Vec<Labels> = twins
-                        .iter()
-                        .filter_map(|twin| {
-                            let value = value(&base, twin);
-                            alerts
-                                .iter()
-                                .find(|alert| alert.labels.get(label) == Some(&value))
-                                .map(|alert| alert.labels.clone())
-                        })
-                        .collect();
-                    if labels.len() == twins.len() {
-                        Look::Ready(labels)
-                    } else {
-                        Look::Missing(format!("{} of {} are pending", labels.len(), twins.len()))
-                    }
+    let found = Wait::new(
+        "three alerts pending on a clone without history",
+        Duration::from_secs(30),
+    )
+    .every(Duration::from_millis(100))
+    .until(|| async {
+        match client.alerts().await {
+            Ok(alerts) => {
+                let labels: Vec<Labels> = twins
+                    .iter()
+                    .filter_map(|twin| {
+                        let value = value(&base, twin);
+                        alerts
+                            .iter()
+                            .find(|alert| alert.labels.get(label) == Some(&value))
+                            .map(|alert| alert.labels.clone())
+                    })
+                    .collect();
+                if labels.len() == twins.len() {
+                    Look::Ready(labels)
+                } else {
+                    Look::Missing(format!("{} of {} are pending", labels.len(), twins.len()))
                 }
-                Err(error) => Look::Missing(error.to_string()),
             }
-        })
-        .await;
+            Err(error) => Look::Missing(error.to_string()),
+        }
+    })
+    .await;
     found.map_err(|error| {
-        CaseError::Failed(format!("{} is not pending on its breaching input: {error}", candidate.rule.name))
+        CaseError::Failed(format!(
+            "{} is not pending on its breaching input: {error}",
+            candidate.rule.name
+        ))
     })
 }
 
@@ -433,9 +493,11 @@ struct Course {
 }
 
 fn find<'a>(alerts: &'a [ActiveAlert], labels: &Labels) -> Option<&'a ActiveAlert> {
-    alerts
-        .iter()
-        .find(|alert| pairs(labels).iter().all(|(name, value)| alert.labels.get(*name).is_some_and(|v| v == value)))
+    alerts.iter().find(|alert| {
+        pairs(labels)
+            .iter()
+            .all(|(name, value)| alert.labels.get(*name).is_some_and(|v| v == value))
+    })
 }
 
 async fn course(
@@ -478,7 +540,11 @@ fn since(series: &[Series], started: f64) -> Vec<(f64, String)> {
 }
 
 /// The clone runs the production rule, unmodified.
-async fn unmodified(client: &Prometheus, group: &RuleGroup, candidate: &Candidate) -> Result<Finding, CaseError> {
+async fn unmodified(
+    client: &Prometheus,
+    group: &RuleGroup,
+    candidate: &Candidate,
+) -> Result<Finding, CaseError> {
     let rule = &candidate.rule;
     let hash = source(group).map_err(|error| CaseError::Failed(error.to_string()))?;
     let loaded = client.rules().await?;
@@ -492,7 +558,9 @@ async fn unmodified(client: &Prometheus, group: &RuleGroup, candidate: &Candidat
         .effective(loaded.map_or("not loaded".to_owned(), |loaded| {
             format!("{} for {} s", loaded.query, loaded.duration)
         }))
-        .judge(same, || "Prometheus runs another rule or another `for` than declared".into()))
+        .judge(same, || {
+            "Prometheus runs another rule or another `for` than declared".into()
+        }))
 }
 
 fn lane(twin: &Twin, course: &Course, hold: Duration, started: f64) -> Lane {
@@ -525,7 +593,10 @@ fn floor(seconds: f64) -> f64 {
     seconds.floor()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "unix milliseconds fit for millennia")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "unix milliseconds fit for millennia"
+)]
 fn milliseconds(seconds: f64) -> i64 {
     (seconds * 1000.0).round() as i64
 }

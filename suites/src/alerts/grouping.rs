@@ -21,7 +21,7 @@ const DIVISOR: u32 = 30;
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/grouping",
         claim: "alerts about the same thing arrive in one notification after the group wait, later ones after the group interval, and others apart",
@@ -47,7 +47,12 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "grouped-too-narrowly",
             "every instance is a group of its own",
-            Edit::replace_text(SECRET, FILE, group_by, "group_by: [alertname, namespace, service, instance]"),
+            Edit::replace_text(
+                SECRET,
+                FILE,
+                group_by,
+                "group_by: [alertname, namespace, service, instance]",
+            ),
         ),
         Mutant::new(
             "not-grouped",
@@ -62,7 +67,11 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "group-interval-drifts",
             "Alertmanager tells of later alerts earlier than declared",
-            Edit::rendered_text("alertmanager.yml", "group_interval: ", "group_interval: 2s # not "),
+            Edit::rendered_text(
+                "alertmanager.yml",
+                "group_interval: ",
+                "group_interval: 2s # not ",
+            ),
         ),
         Mutant::new(
             "alerts-limited",
@@ -98,9 +107,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             }),
     );
 
-    let pushed = path
-        .push(&[firing(&one), firing(&other), firing(&two)])
-        .await?;
+    let pushed = path.push(&[firing(&one), firing(&other), firing(&two)]).await?;
     let first = path.notified(&one, "firing", 0, timing.group_wait).await;
     let apart = path.notified(&other, "firing", 0, timing.group_wait).await;
     let (first, apart) = match (first, apart) {
@@ -108,7 +115,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         (first, apart) => {
             for (labels, outcome) in [(&one, first), (&other, apart)] {
                 if let Err(why) = outcome {
-                    findings.push(Finding::of(format!("notification of {}", brief(labels))).judge(false, || why));
+                    findings
+                        .push(Finding::of(format!("notification of {}", brief(labels))).judge(false, || why));
                 }
             }
             return Ok(findings);
@@ -117,19 +125,37 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     findings.push(
         Finding::of("two alerts with equal group labels")
             .declared(format!("grouped by {}", group_by.join(", ")))
-            .observed(if first.says(&pairs(&two), "firing") { "one notification" } else { "apart" })
+            .observed(if first.says(&pairs(&two), "firing") {
+                "one notification"
+            } else {
+                "apart"
+            })
             .bound("one notification")
             .judge(first.says(&pairs(&two), "firing"), || {
-                format!("the first notification does not hold {}: {}", brief(&two), summary(std::slice::from_ref(&first)))
+                format!(
+                    "the first notification does not hold {}: {}",
+                    brief(&two),
+                    summary(std::slice::from_ref(&first))
+                )
             }),
     );
     findings.push(
         Finding::of("an alert with other group labels")
-            .observed(if first.number == apart.number { "the same notification" } else { "a notification of its own" })
+            .observed(if first.number == apart.number {
+                "the same notification"
+            } else {
+                "a notification of its own"
+            })
             .bound("a notification of its own")
-            .judge(first.number != apart.number && !first.says(&pairs(&other), "firing"), || {
-                format!("it came together with others: {}", summary(std::slice::from_ref(&first)))
-            }),
+            .judge(
+                first.number != apart.number && !first.says(&pairs(&other), "firing"),
+                || {
+                    format!(
+                        "it came together with others: {}",
+                        summary(std::slice::from_ref(&first))
+                    )
+                },
+            ),
     );
     let wait = timing.group_wait.as_secs_f64();
     findings.push(judge_instant(
@@ -141,10 +167,13 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
 
     let second_push = path.push(&[firing(&later)]).await?;
     let interval = timing.group_interval.as_secs_f64();
-    let second = path
-        .notified(&later, "firing", 0, timing.group_interval)
-        .await;
-    let mut marks = vec![mark("first notification", first.at - pushed.before, wait, wait + slack)];
+    let second = path.notified(&later, "firing", 0, timing.group_interval).await;
+    let mut marks = vec![mark(
+        "first notification",
+        first.at - pushed.before,
+        wait,
+        wait + slack,
+    )];
     match second {
         Err(why) => findings.push(Finding::of("a later alert of the group").judge(false, || why)),
         Ok(second) => {
@@ -164,12 +193,19 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
                     .declared("all three of the group")
                     .observed(second.alerts.len())
                     .judge(
-                        [&one, &two, &later].iter().all(|labels| second.says(&pairs(labels), "firing"))
+                        [&one, &two, &later]
+                            .iter()
+                            .all(|labels| second.says(&pairs(labels), "firing"))
                             && second.alerts.len() == 3,
                         || summary(std::slice::from_ref(&second)),
                     ),
             );
-            marks.push(mark("later alert pushed", second_push.before - pushed.before, 0.0, f64::MAX));
+            marks.push(mark(
+                "later alert pushed",
+                second_push.before - pushed.before,
+                0.0,
+                f64::MAX,
+            ));
             marks.push(mark(
                 "next notification",
                 second.at - pushed.before,

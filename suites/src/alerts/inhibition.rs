@@ -26,7 +26,7 @@ const DIVISOR: u32 = 60;
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/inhibition",
         claim: "a critical alert inhibits the warning about the same thing and no other, until it is resolved",
@@ -102,7 +102,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     for pair in &pairs_of {
         let wait = path.expected(&pair.source).timing.group_wait;
         if let Err(why) = path.notified(&pair.source, "firing", 0, wait).await {
-            findings.push(Finding::of(format!("notification of {}", brief(&pair.source))).judge(false, || why));
+            findings
+                .push(Finding::of(format!("notification of {}", brief(&pair.source))).judge(false, || why));
             return Ok(findings);
         }
     }
@@ -116,7 +117,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         match path.notified(sentinel, "firing", 0, timing.group_wait).await {
             Ok(_) => findings.push(finding.observed("notified")),
             Err(why) => {
-                findings.push(finding.observed(state(&path, sentinel).await?).judge(false, || why));
+                findings.push(
+                    finding
+                        .observed(state(&path, sentinel).await?)
+                        .judge(false, || why),
+                );
                 return Ok(findings);
             }
         }
@@ -125,12 +130,18 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     for pair in &pairs_of {
         let told = seen.iter().any(|n| n.says(&pairs(&pair.target), "firing"));
         findings.push(
-            Finding::of(format!("{}, while {} fires", brief(&pair.target), brief(&pair.source)))
-                .declared(format!("inhibited: {}", pair.what))
-                .effective(state(&path, &pair.target).await?)
-                .observed(if told { "notified" } else { "not notified" })
-                .bound("not notified before two later sentinels")
-                .judge(!told, || format!("it was notified although the other fires: {}", summary(&seen))),
+            Finding::of(format!(
+                "{}, while {} fires",
+                brief(&pair.target),
+                brief(&pair.source)
+            ))
+            .declared(format!("inhibited: {}", pair.what))
+            .effective(state(&path, &pair.target).await?)
+            .observed(if told { "notified" } else { "not notified" })
+            .bound("not notified before two later sentinels")
+            .judge(!told, || {
+                format!("it was notified although the other fires: {}", summary(&seen))
+            }),
         );
     }
 
@@ -186,10 +197,16 @@ fn pairs_to_try(path: &NotificationPath, findings: &mut Findings) -> Vec<Pair> {
         };
         let complete = |mut labels: Labels, name: &str, severity: &str| {
             for label in &rule.equal {
-                labels.entry(label.clone()).or_insert_with(|| format!("pair-{number}"));
+                labels
+                    .entry(label.clone())
+                    .or_insert_with(|| format!("pair-{number}"));
             }
-            labels.entry("alertname".into()).or_insert_with(|| name.to_owned());
-            labels.entry("severity".into()).or_insert_with(|| severity.to_owned());
+            labels
+                .entry("alertname".into())
+                .or_insert_with(|| name.to_owned());
+            labels
+                .entry("severity".into())
+                .or_insert_with(|| severity.to_owned());
             labels
         };
         pairs.push(Pair {
@@ -215,7 +232,11 @@ async fn state(path: &NotificationPath, labels: &Labels) -> Result<String, CaseE
             let status = &alert["status"];
             let by = status["inhibitedBy"].as_array().map_or(0, Vec::len);
             let state = status["state"].as_str().unwrap_or("unknown");
-            if by > 0 { format!("{state}, inhibited by {by}") } else { state.to_owned() }
+            if by > 0 {
+                format!("{state}, inhibited by {by}")
+            } else {
+                state.to_owned()
+            }
         },
     ))
 }

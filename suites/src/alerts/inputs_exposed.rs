@@ -37,7 +37,7 @@ const NOT_HERE: [(&str, &str); 1] = [("--cluster.listen-address", "alertmanager_
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/inputs-exposed",
         claim: "every metric and label that a rule asks for is exposed by a target or computed by a rule",
@@ -57,12 +57,20 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "metric-renamed",
             "an alert asks for a metric by a name that nobody exposes",
-            Edit::set_rule("MLModelDrift", "/expr", "max by (job, model) (ml_model_drift) > 0.25"),
+            Edit::set_rule(
+                "MLModelDrift",
+                "/expr",
+                "max by (job, model) (ml_model_drift) > 0.25",
+            ),
         ),
         Mutant::new(
             "label-value-mistyped",
             "an alert asks for a job that is spelled differently",
-            Edit::set_rule("GatewayTrafficLow", "/expr", "job:http_requests:rate5m{job=\"gateway\"} < 5"),
+            Edit::set_rule(
+                "GatewayTrafficLow",
+                "/expr",
+                "job:http_requests:rate5m{job=\"gateway\"} < 5",
+            ),
         ),
         Mutant::new(
             "recording-rule-gone",
@@ -95,7 +103,6 @@ enum Answer {
 
 async fn run(context: Context) -> Result<Findings, CaseError> {
     let groups = context.tree.rule_groups()?;
-    let prometheus = &context.stack.prometheus;
     let mut findings = Findings::new();
     scraped(&context, &groups, &mut findings).await?;
 
@@ -164,14 +171,20 @@ async fn scraped(context: &Context, groups: &[RuleGroup], findings: &mut Finding
                     if open.is_empty() {
                         Look::Ready(targets.len())
                     } else {
-                        Look::Missing(format!("{} of {} targets, {} first", open.len(), targets.len(), open[0]))
+                        Look::Missing(format!(
+                            "{} of {} targets, {} first",
+                            open.len(),
+                            targets.len(),
+                            open[0]
+                        ))
                     }
                 }
                 Err(error) => Look::Missing(error.to_string()),
             }
         })
         .await;
-    let finding = Finding::of("active targets, all scraped once").declared(format!("{} rule groups ask of them", groups.len()));
+    let finding = Finding::of("active targets, all scraped once")
+        .declared(format!("{} rule groups ask of them", groups.len()));
     match waited {
         Ok(targets) => findings.push(finding.observed(targets)),
         Err(error) => findings.push(finding.verdict(Verdict::Fail, error.to_string())),
@@ -179,11 +192,7 @@ async fn scraped(context: &Context, groups: &[RuleGroup], findings: &mut Finding
     Ok(())
 }
 
-async fn ask(
-    context: &Context,
-    groups: &[RuleGroup],
-    selector: &Selector,
-) -> Result<Answer, CaseError> {
+async fn ask(context: &Context, groups: &[RuleGroup], selector: &Selector) -> Result<Answer, CaseError> {
     let prometheus = &context.stack.prometheus;
     let (from, to) = (now() - RUN, now() + 1.0);
     let series = prometheus.series(&[&selector.text()], from, to).await?;
@@ -221,7 +230,9 @@ async fn ask(
         )));
     }
     if all.is_empty() {
-        return Ok(Answer::Missing(format!("no target exposes {metric} and no rule records it")));
+        return Ok(Answer::Missing(format!(
+            "no target exposes {metric} and no rule records it"
+        )));
     }
     Ok(Answer::Missing(nearest(selector, &all)))
 }
@@ -336,16 +347,22 @@ fn judge(
         observed = format!("{observed}, {} of them by inputs alone so far", computed.len());
     }
     let finding = Finding::of(format!("inputs of {}", rule.name))
-        .declared(own.iter().map(|text| text.as_str()).collect::<Vec<_>>().join(", "))
+        .declared(
+            own.iter()
+                .map(|text| text.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        )
         .observed(observed)
         .judge(missing.is_empty(), || missing.join("; "));
     let cell = Cell {
         label: rule.name.clone(),
         group: group.name.clone(),
         covered: missing.is_empty(),
-        note: finding.reason.clone().or_else(|| {
-            Some(format!("{} (for {})", rule.expr, Span(rule.hold.0)))
-        }),
+        note: finding
+            .reason
+            .clone()
+            .or_else(|| Some(format!("{} (for {})", rule.expr, Span(rule.hold.0)))),
     };
     (finding, cell)
 }

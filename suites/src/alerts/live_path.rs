@@ -39,11 +39,11 @@ const HOLD: Duration = Duration::from_secs(4);
 /// 10 s of group wait become a sixth of a second, 5 min of group interval 5 s.
 const DIVISOR: u32 = 60;
 /// Longest from breach to notification and back, whatever the configuration says.
-const ALL: Duration = Duration::from_secs(60);
+const ALL: Duration = Duration::from_mins(1);
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/live-path",
         claim: "a breach is scraped, pending, firing and notified, and its end notified, each within its configured interval",
@@ -78,12 +78,20 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "evaluation-drifts",
             "Prometheus evaluates every ten seconds instead of every second",
-            Edit::rendered_text("prometheus.yml", "evaluation_interval: ", "evaluation_interval: 10s # not "),
+            Edit::rendered_text(
+                "prometheus.yml",
+                "evaluation_interval: ",
+                "evaluation_interval: 10s # not ",
+            ),
         ),
         Mutant::new(
             "scrape-drifts",
             "Prometheus scrapes every ten seconds instead of every second",
-            Edit::rendered_text("prometheus.yml", "scrape_interval: ", "scrape_interval: 10s # not "),
+            Edit::rendered_text(
+                "prometheus.yml",
+                "scrape_interval: ",
+                "scrape_interval: 10s # not ",
+            ),
         ),
         Mutant::new(
             "dispatch-delayed",
@@ -112,7 +120,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let resolving = context.contract.duration("alerts-resolved", "slack")?;
     context.progress.step(
         "alerts/live-path",
-        format!("{} with durations divided by {}", candidate.rule.name, scaled.divisor),
+        format!(
+            "{} with durations divided by {}",
+            candidate.rule.name, scaled.divisor
+        ),
     );
 
     let breach = Arc::new(AtomicBool::new(false));
@@ -145,12 +156,17 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let labels = labels(&candidate);
     let expected = path.expected(&labels);
     let hold = scaled.group.rules[0].hold.0;
-    let group_wait = expected
-        .timing
-        .group_wait
-        .min(context.contract.duration("alerts-routing", "critical-group-wait")? / DIVISOR);
+    let group_wait = expected.timing.group_wait.min(
+        context
+            .contract
+            .duration("alerts-routing", "critical-group-wait")?
+            / DIVISOR,
+    );
 
-    let mut way = Way { flipped: now(), ..Way::default() };
+    let mut way = Way {
+        flipped: now(),
+        ..Way::default()
+    };
     breach.store(true, Ordering::SeqCst);
     let up_to = 2 * INTERVAL + hold + group_wait;
     let notified = path.notified(&labels, "firing", 0, up_to).await;
@@ -159,13 +175,22 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let notification = match notified {
         Ok(notification) => notification,
         Err(why) => {
-            findings.push(missing(&way, why));
+            findings.push(missing(&way, &why));
             return Ok(findings);
         }
     };
     way.notified = Some(notification.at);
     let slack = [detection, path.slack, resolving];
-    for finding in there(&way, hold, group_wait, slack, &pulse, &expected.paths, &notification, &candidate) {
+    for finding in there(
+        &way,
+        hold,
+        group_wait,
+        slack,
+        &pulse,
+        &expected.paths,
+        &notification,
+        &candidate,
+    ) {
         findings.push(finding);
     }
 
@@ -221,13 +246,19 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             .unit("s")
             .judge(end - way.flipped <= ALL.as_secs_f64(), || "it took longer".into()),
     );
-    draw(&mut findings, &candidate, &way, [back, healthy.unwrap_or(back), last.unwrap_or(back), end], [
-        (INTERVAL + detection).as_secs_f64(),
-        (2 * INTERVAL + detection).as_secs_f64(),
-        hold.as_secs_f64(),
-        (hold + group_wait).as_secs_f64(),
-        (2 * INTERVAL + interval + resolving).as_secs_f64(),
-    ]);
+    draw(
+        &mut findings,
+        &candidate,
+        &way,
+        [back, healthy.unwrap_or(back), last.unwrap_or(back), end],
+        [
+            (INTERVAL + detection).as_secs_f64(),
+            (2 * INTERVAL + detection).as_secs_f64(),
+            hold.as_secs_f64(),
+            (hold + group_wait).as_secs_f64(),
+            (2 * INTERVAL + interval + resolving).as_secs_f64(),
+        ],
+    );
     Ok(findings)
 }
 
@@ -247,7 +278,10 @@ fn choose(groups: &[RuleGroup], context: &Context) -> Result<Candidate, CaseErro
 
 /// The alert's group scaled so that `for` lasts a few evaluations.
 fn copy(candidate: &Candidate) -> Result<Scaled, CaseError> {
-    let group = RuleGroup { interval: None, ..candidate.group.clone() };
+    let group = RuleGroup {
+        interval: None,
+        ..candidate.group.clone()
+    };
     let most = candidate.rule.hold.0.as_secs() / HOLD.as_secs();
     (1..=u32::try_from(most).unwrap_or(u32::MAX))
         .rev()
@@ -259,7 +293,11 @@ async fn target(candidate: &Candidate, breach: &Arc<AtomicBool>) -> Result<Scrap
     let (healthy, broken) = (families(candidate, false), families(candidate, true));
     let breach = Arc::clone(breach);
     Ok(ScrapeTarget::start(move |_, _| {
-        if breach.load(Ordering::SeqCst) { broken.clone() } else { healthy.clone() }
+        if breach.load(Ordering::SeqCst) {
+            broken.clone()
+        } else {
+            healthy.clone()
+        }
     })
     .await?)
 }
@@ -316,8 +354,11 @@ async fn copy_is_production(
     candidate: &Candidate,
     scaled: &Scaled,
 ) -> Result<Vec<Finding>, CaseError> {
-    let production = source(&RuleGroup { interval: None, ..candidate.group.clone() })
-        .map_err(|error| CaseError::Failed(error.to_string()))?;
+    let production = source(&RuleGroup {
+        interval: None,
+        ..candidate.group.clone()
+    })
+    .map_err(|error| CaseError::Failed(error.to_string()))?;
     let rule = &candidate.rule;
     let loaded = client.rules().await?;
     let loaded = loaded.iter().find(|loaded| loaded.name == rule.name);
@@ -328,15 +369,22 @@ async fn copy_is_production(
     });
     Ok(vec![
         Finding::of("the production rule that the copy was scaled from")
-            .declared(format!("{} of {}, SHA-256 {production}", rule.name, candidate.group.object))
+            .declared(format!(
+                "{} of {}, SHA-256 {production}",
+                rule.name, candidate.group.object
+            ))
             .effective(format!("SHA-256 {}", scaled.source))
-            .judge(production == scaled.source, || "the copy was made of another text".into()),
+            .judge(production == scaled.source, || {
+                "the copy was made of another text".into()
+            }),
         Finding::of("the copy as loaded")
             .declared(format!("{} for {} / {}", rule.expr, rule.hold, scaled.divisor))
             .effective(loaded.map_or("not loaded".to_owned(), |loaded| {
                 format!("{} for {}", loaded.query, seconds(loaded.duration))
             }))
-            .judge(same, || "Prometheus runs another rule than the scaled copy".into()),
+            .judge(same, || {
+                "Prometheus runs another rule than the scaled copy".into()
+            }),
     ])
 }
 
@@ -364,12 +412,17 @@ fn first_scrape(target: &ScrapeTarget, candidate: &Candidate, breach: bool, from
 }
 
 fn selector(metric: &str, labels: &Labels, more: &str) -> String {
-    let matchers: Vec<String> = pairs(labels).iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    let matchers: Vec<String> = pairs(labels)
+        .iter()
+        .map(|(name, value)| format!("{name}={value:?}"))
+        .collect();
     format!("{metric}{{{}{more}}}[10m]", matchers.join(","))
 }
 
 async fn observe(client: &Prometheus, labels: &Labels, way: &mut Way) -> Result<(), CaseError> {
-    let state = client.raw(&selector("ALERTS_FOR_STATE", labels, ""), None).await?;
+    let state = client
+        .raw(&selector("ALERTS_FOR_STATE", labels, ""), None)
+        .await?;
     way.pending = state
         .iter()
         .flat_map(|series| &series.samples)
@@ -378,7 +431,11 @@ async fn observe(client: &Prometheus, labels: &Labels, way: &mut Way) -> Result<
     let firing = client
         .raw(&selector("ALERTS", labels, ",alertstate=\"firing\""), None)
         .await?;
-    way.firing = firing.iter().flat_map(|series| &series.samples).map(|(at, _)| *at).reduce(f64::min);
+    way.firing = firing
+        .iter()
+        .flat_map(|series| &series.samples)
+        .map(|(at, _)| *at)
+        .reduce(f64::min);
     Ok(())
 }
 
@@ -394,7 +451,7 @@ async fn last_firing(client: &Prometheus, labels: &Labels) -> Result<Option<f64>
 }
 
 /// How far an alert came that was not notified.
-fn missing(way: &Way, why: String) -> Finding {
+fn missing(way: &Way, why: &str) -> Finding {
     let reached = if way.firing.is_some() {
         "it fires, but was not notified"
     } else if way.pending.is_some() {
@@ -410,7 +467,10 @@ fn missing(way: &Way, why: String) -> Finding {
 }
 
 /// The way from breach to notification, hop by hop.
-#[expect(clippy::too_many_arguments, reason = "one value for each hop's configuration and what was seen")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one value for each hop's configuration and what was seen"
+)]
 fn there(
     way: &Way,
     hold: Duration,
@@ -424,15 +484,15 @@ fn there(
     let scraped = way.scraped.unwrap_or(way.flipped);
     let pending = way.pending.unwrap_or(scraped);
     let firing = way.firing.unwrap_or(pending);
-    let mut held = Finding::of("from pending to firing").declared(format!(
+    let mut pended = Finding::of("from pending to firing").declared(format!(
         "{} / {}",
         candidate.rule.hold,
         (candidate.rule.hold.0.as_millis() / hold.as_millis().max(1))
     ));
-    held = match way.firing {
-        None => held.judge(false, || "no evaluation stored that it fires".into()),
+    pended = match way.firing {
+        None => pended.judge(false, || "no evaluation stored that it fires".into()),
         Some(firing) => judge_instant(
-            held,
+            pended,
             firing - pending,
             hold.as_secs_f64(),
             (hold + INTERVAL + detection).as_secs_f64(),
@@ -463,7 +523,7 @@ fn there(
             detection,
             pulse,
         ),
-        pulse.excuse(held, detection),
+        pulse.excuse(pended, detection),
         pulse.excuse(told, notifying),
         Finding::of("channel of the notification")
             .declared(paths.join(", "))
@@ -491,7 +551,10 @@ fn within(
     };
     // An evaluation carries the instant it was due, which may lie before the scrape it sees has ended.
     let latest = (interval + slack).as_secs_f64();
-    pulse.excuse(judge_instant(finding, at - from, -interval.as_secs_f64(), latest), slack)
+    pulse.excuse(
+        judge_instant(finding, at - from, -interval.as_secs_f64(), latest),
+        slack,
+    )
 }
 
 fn draw(
@@ -513,8 +576,18 @@ fn draw(
     for (label, at, earliest, latest) in [
         ("scraped", way.scraped, 0.0, scrape),
         ("pending", way.pending, 0.0, evaluation),
-        ("firing", way.firing, hold, evaluation + hold + INTERVAL.as_secs_f64()),
-        ("notified", way.notified, hold, evaluation + wait + INTERVAL.as_secs_f64() + 2.0),
+        (
+            "firing",
+            way.firing,
+            hold,
+            evaluation + hold + INTERVAL.as_secs_f64(),
+        ),
+        (
+            "notified",
+            way.notified,
+            hold,
+            evaluation + wait + INTERVAL.as_secs_f64() + 2.0,
+        ),
     ] {
         if let Some(at) = at {
             marks.push(mark(label, at - from, earliest, latest));
@@ -523,12 +596,20 @@ fn draw(
     findings.draw(Drawing::Timeline {
         title: format!("The way of {}, scaled in time", candidate.rule.name),
         lanes: vec![
-            Lane { label: "from the breach".into(), marks },
+            Lane {
+                label: "from the breach".into(),
+                marks,
+            },
             Lane {
                 label: "from its end".into(),
                 marks: vec![
                     mark("scraped", healthy - back, 0.0, scrape),
-                    mark("last evaluation that fires", last - back, -INTERVAL.as_secs_f64(), evaluation),
+                    mark(
+                        "last evaluation that fires",
+                        last - back,
+                        -INTERVAL.as_secs_f64(),
+                        evaluation,
+                    ),
                     mark("notified as resolved", end - back, 0.0, resolve),
                 ],
             },

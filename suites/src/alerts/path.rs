@@ -175,11 +175,15 @@ impl NotificationPath {
         expected: Duration,
     ) -> Result<Notification, String> {
         let pairs = pairs(labels);
-        self.until(&format!("{status} notification of {}", brief(labels)), expected, |all| {
-            all.iter()
-                .find(|n| n.number >= from && n.accepted() && n.says(&pairs, status))
-                .cloned()
-        })
+        self.until(
+            &format!("{status} notification of {}", brief(labels)),
+            expected,
+            |all| {
+                all.iter()
+                    .find(|n| n.number >= from && n.accepted() && n.says(&pairs, status))
+                    .cloned()
+            },
+        )
         .await
     }
 }
@@ -220,7 +224,10 @@ pub(super) fn resolved(alert: &PostAlert) -> PostAlert {
 
 /// Labels for people: alert name, severity and what tells it apart.
 pub(super) fn brief(labels: &Labels) -> String {
-    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     format!("{{{}}}", pairs.join(", "))
 }
 
@@ -253,9 +260,15 @@ pub(super) fn judge_instant(finding: Finding, took: f64, earliest: f64, latest: 
         .unit("s")
         .judge(!early && took <= latest + CLOCK_TOLERANCE, || {
             if early {
-                format!("it came {} too early", format_duration(Duration::from_secs_f64(earliest - took)))
+                format!(
+                    "it came {} too early",
+                    format_duration(Duration::from_secs_f64(earliest - took))
+                )
             } else {
-                format!("it came {} too late", format_duration(Duration::from_secs_f64(took - latest)))
+                format!(
+                    "it came {} too late",
+                    format_duration(Duration::from_secs_f64(took - latest))
+                )
             }
         })
 }

@@ -21,7 +21,7 @@ const DIVISOR: u32 = 60;
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/resolved",
         claim: "the end of an alert of any severity is notified on its channel within the group interval",
@@ -57,7 +57,10 @@ fn mutants() -> Vec<Mutant> {
 }
 
 async fn run(context: Context) -> Result<Findings, CaseError> {
-    let slack = context.contract.duration("alerts-resolved", "slack")?.as_secs_f64();
+    let slack = context
+        .contract
+        .duration("alerts-resolved", "slack")?
+        .as_secs_f64();
     let severities = context.contract.texts("alerts-routing", "severities")?;
     let path = NotificationPath::open(&context, "resolved", DIVISOR).await?;
     let mut findings = Findings::new();
@@ -93,14 +96,20 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let ended = path.push(&over).await?;
     let told = join_all(alerts.iter().map(|(severity, _, labels)| async move {
         let interval = path.expected(labels).timing.group_interval;
-        (severity, labels, path.notified(labels, "resolved", 0, interval).await)
+        (
+            severity,
+            labels,
+            path.notified(labels, "resolved", 0, interval).await,
+        )
     }))
     .await;
     for (severity, labels, outcome) in told {
         let expected = path.expected(labels);
         let interval = expected.timing.group_interval;
-        let finding = Finding::of(format!("from the end of the {severity} alert to its notification"))
-            .declared(declared(interval, DIVISOR));
+        let finding = Finding::of(format!(
+            "from the end of the {severity} alert to its notification"
+        ))
+        .declared(declared(interval, DIVISOR));
         match outcome {
             Err(why) => findings.push(finding.judge(false, || why)),
             Ok(notification) => {
@@ -115,8 +124,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
                         .declared(format!("resolved at {}", expected.paths.join(", ")))
                         .observed(format!("{} at {}", notification.status, notification.path))
                         .judge(
-                            notification.status == "resolved"
-                                && expected.paths.contains(&notification.path),
+                            notification.status == "resolved" && expected.paths.contains(&notification.path),
                             || "its status or channel is another".into(),
                         ),
                 );

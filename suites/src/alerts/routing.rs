@@ -25,7 +25,7 @@ const DIVISOR: u32 = 60;
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/routing",
         claim: "alerts of every severity are notified on the channel of that severity, within the promised times",
@@ -34,7 +34,7 @@ pub fn case() -> Case {
         needs: &[Capability::Alertmanager, Capability::Amtool],
         profiles: &["core"],
         excludes: &[],
-        bound: Duration::from_secs(60),
+        bound: Duration::from_mins(1),
         run: |context| run(context).boxed(),
         mutants,
     }
@@ -45,12 +45,22 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "critical-is-not-routed",
             "the critical route matches another severity",
-            Edit::replace_text(SECRET, FILE, "matchers: ['severity = \"critical\"']", "matchers: ['severity = \"page\"']"),
+            Edit::replace_text(
+                SECRET,
+                FILE,
+                "matchers: ['severity = \"critical\"']",
+                "matchers: ['severity = \"page\"']",
+            ),
         ),
         Mutant::new(
             "channels-swapped",
             "warnings go to the critical receiver",
-            Edit::replace_text(SECRET, FILE, "receiver: warning-webhook", "receiver: critical-webhook"),
+            Edit::replace_text(
+                SECRET,
+                FILE,
+                "receiver: warning-webhook",
+                "receiver: critical-webhook",
+            ),
         ),
         Mutant::new(
             "critical-waits",
@@ -70,7 +80,12 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "critical-told-twice",
             "critical alerts go on to the route of infos, which takes them too",
-            Edit::replace_text(SECRET, FILE, "group_wait: 10s", "continue: true\n      group_wait: 10s"),
+            Edit::replace_text(
+                SECRET,
+                FILE,
+                "group_wait: 10s",
+                "continue: true\n      group_wait: 10s",
+            ),
         )
         .and(Edit::replace_text(
             SECRET,
@@ -108,7 +123,11 @@ fn alerts(severities: &[String]) -> Vec<(Labels, Option<String>)> {
         for (number, more) in [
             &[][..],
             &[("service", "ml-service"), ("category", "errors")],
-            &[("namespace", "llmoptimizer"), ("team", "platform"), ("instance", "a")],
+            &[
+                ("namespace", "llmoptimizer"),
+                ("team", "platform"),
+                ("instance", "a"),
+            ],
         ]
         .into_iter()
         .enumerate()
@@ -125,7 +144,11 @@ fn alerts(severities: &[String]) -> Vec<(Labels, Option<String>)> {
         None,
     ));
     alerts.push((
-        labels(&[("alertname", "Watchdog"), ("severity", "info"), ("service", "prometheus")]),
+        labels(&[
+            ("alertname", "Watchdog"),
+            ("severity", "info"),
+            ("service", "prometheus"),
+        ]),
         None,
     ));
     alerts
@@ -162,19 +185,30 @@ async fn judge_route(
     let finding = finding.observed(paths.join(", "));
     if opinion != expected.receivers.join(",") {
         return Ok(finding.judge(false, || {
-            format!("amtool routes it to `{opinion}`, not to `{}`", expected.receivers.join(","))
+            format!(
+                "amtool routes it to `{opinion}`, not to `{}`",
+                expected.receivers.join(",")
+            )
         }));
     }
     if paths.iter().any(|path| !expected.paths.iter().any(|e| e == path)) {
         return Ok(finding.judge(false, || {
-            format!("it arrived at {}, declared is {}; {}", paths.join(", "), expected.paths.join(", "), summary(&all))
+            format!(
+                "it arrived at {}, declared is {}; {}",
+                paths.join(", "),
+                expected.paths.join(", "),
+                summary(&all)
+            )
         }));
     }
     Ok(match severity {
         Some(severity) => finding
             .bound(format!("only the channel whose path ends in /{severity}"))
             .judge(
-                expected.paths.iter().all(|path| path.ends_with(&format!("/{severity}"))),
+                expected
+                    .paths
+                    .iter()
+                    .all(|path| path.ends_with(&format!("/{severity}"))),
                 || format!("{severity} alerts go to {}", expected.paths.join(", ")),
             ),
         None => finding.bound("any channel"),
@@ -210,18 +244,38 @@ async fn times(context: &Context, routes: &Route, severities: &[String]) -> Resu
     let contract = &context.contract;
     let mut findings = Vec::new();
     for (severity, what, promised) in [
-        ("critical", "group_wait", contract.duration("alerts-routing", "critical-group-wait")?),
-        ("critical", "repeat_interval", contract.duration("alerts-routing", "critical-repeat")?),
-        ("warning", "repeat_interval", contract.duration("alerts-routing", "warning-repeat")?),
+        (
+            "critical",
+            "group_wait",
+            contract.duration("alerts-routing", "critical-group-wait")?,
+        ),
+        (
+            "critical",
+            "repeat_interval",
+            contract.duration("alerts-routing", "critical-repeat")?,
+        ),
+        (
+            "warning",
+            "repeat_interval",
+            contract.duration("alerts-routing", "warning-repeat")?,
+        ),
     ] {
         if !severities.iter().any(|known| known == severity) {
             continue;
         }
         let labels = labels(&[("alertname", "Any"), ("severity", severity)]);
         let (place, route) = taken(routes, &labels);
-        let declared = if what == "group_wait" { route.group_wait } else { route.repeat_interval };
+        let declared = if what == "group_wait" {
+            route.group_wait
+        } else {
+            route.repeat_interval
+        };
         let effective = running.timing(&place).map(|timing| {
-            Span(if what == "group_wait" { timing.group_wait } else { timing.repeat_interval })
+            Span(if what == "group_wait" {
+                timing.group_wait
+            } else {
+                timing.repeat_interval
+            })
         });
         findings.push(
             Finding::of(format!("{what} of {severity} alerts"))

@@ -20,7 +20,7 @@ const DIVISOR: u32 = 60;
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/silence",
         claim: "a silenced alert is not notified until its silence ends, and is then",
@@ -50,7 +50,12 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "warnings-go-elsewhere",
             "warnings are only shown",
-            Edit::replace_text(SECRET, FILE, "receiver: warning-webhook", "receiver: info-webhook"),
+            Edit::replace_text(
+                SECRET,
+                FILE,
+                "receiver: warning-webhook",
+                "receiver: info-webhook",
+            ),
         ),
     ]
 }
@@ -98,9 +103,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         {
             Ok(notification) => {
                 let right = notification.path.ends_with("/warning");
-                findings.push(finding.observed(&notification.path).judge(right, || {
-                    format!("it was notified at {}", notification.path)
-                }));
+                findings.push(
+                    finding
+                        .observed(&notification.path)
+                        .judge(right, || format!("it was notified at {}", notification.path)),
+                );
             }
             Err(why) => {
                 findings.push(finding.observed("not notified").judge(false, || why));
@@ -114,7 +121,9 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         Finding::of("the silenced alert")
             .observed(if told { "notified" } else { "not notified" })
             .bound("not notified before two later sentinels")
-            .judge(!told, || format!("it was notified although it is silenced: {}", summary(&seen))),
+            .judge(!told, || {
+                format!("it was notified although it is silenced: {}", summary(&seen))
+            }),
     );
 
     let from = seen.len() as u64;

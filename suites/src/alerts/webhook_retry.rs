@@ -23,7 +23,7 @@ const REFUSED: u32 = 3;
 
 /// The case.
 #[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "alerts/webhook-retry",
         claim: "a notification that the webhook refuses is retried until it is taken, whole and exactly once",
@@ -75,7 +75,10 @@ fn mutants() -> Vec<Mutant> {
 
 async fn run(context: Context) -> Result<Findings, CaseError> {
     // Promised for the production group interval; the clone's is divided, and the bound with it.
-    let within = context.contract.duration("alerts-webhook-retry", "retried-within")? / DIVISOR;
+    let within = context
+        .contract
+        .duration("alerts-webhook-retry", "retried-within")?
+        / DIVISOR;
     let path = NotificationPath::open(&context, "webhook-retry", DIVISOR).await?;
     let of = |name: &str, instance: &str| {
         labels(&[
@@ -131,7 +134,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             .judge(
                 refused == REFUSED as usize
                     && again == 1
-                    && ours.iter().all(|n| expected.paths.len() == 1 && n.path == expected.paths[0] && n.path.ends_with("/warning")),
+                    && ours.iter().all(|n| {
+                        expected.paths.len() == 1
+                            && n.path == expected.paths[0]
+                            && n.path.ends_with("/warning")
+                    }),
                 || summary(&all),
             ),
     );
@@ -141,7 +148,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             .declared(format!("{} of the group", group.len()))
             .observed(taken.alerts.len())
             .judge(whole && taken.alerts.len() == group.len(), || {
-                format!("something was lost or added: {}", summary(std::slice::from_ref(&taken)))
+                format!(
+                    "something was lost or added: {}",
+                    summary(std::slice::from_ref(&taken))
+                )
             }),
     );
     findings.push(judge_instant(

@@ -150,7 +150,10 @@ mod tests {
 
     #[test]
     fn an_example_satisfies_its_matchers() {
-        let texts = ["severity =~ \"warning|info\"".to_owned(), "team = \"db\"".to_owned()];
+        let texts = [
+            "severity =~ \"warning|info\"".to_owned(),
+            "team = \"db\"".to_owned(),
+        ];
         assert_eq!(
             example(&texts),
             Some(IndexMap::from([

@@ -124,7 +124,12 @@ pub fn candidates(groups: &[RuleGroup], inputs: &AlertInputs) -> Vec<Candidate> 
             let jobs: BTreeSet<Option<String>> = input
                 .series
                 .iter()
-                .map(|series| series.labels().ok().and_then(|(_, labels)| labels.get("job").cloned()))
+                .map(|series| {
+                    series
+                        .labels()
+                        .ok()
+                        .and_then(|(_, labels)| labels.get("job").cloned())
+                })
                 .collect();
             if instant && gauges && jobs.len() == 1 && !jobs.contains(&None) {
                 found.push(Candidate {

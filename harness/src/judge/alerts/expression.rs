@@ -127,12 +127,19 @@ mod tests {
     #[case("max_over_time((a > 1)[1h:1m])", &["a"])]
     #[case("{__name__=\"m\",l!=\"\"}", &["m{l!=\"\"}"])]
     fn every_selector_is_found(#[case] expression: &str, #[case] found: &[&str]) {
-        let texts: Vec<String> = selectors(expression).unwrap().iter().map(Selector::text).collect();
+        let texts: Vec<String> = selectors(expression)
+            .unwrap()
+            .iter()
+            .map(Selector::text)
+            .collect();
         assert_eq!(texts, found);
     }
 
     #[rstest]
-    #[case("sum by (job) (rate(x[5m]))\n  /\nsum by (job) (rate(y[5m]))", "sum by(job) (rate(x[5m])) / sum by(job) (rate(y[5m]))")]
+    #[case(
+        "sum by (job) (rate(x[5m]))\n  /\nsum by (job) (rate(y[5m]))",
+        "sum by(job) (rate(x[5m])) / sum by(job) (rate(y[5m]))"
+    )]
     #[case("up{job='a'}", "up{job=\"a\"}")]
     #[case("x > 0.8", "x>0.8")]
     fn formatting_does_not_matter(#[case] one: &str, #[case] other: &str) {

@@ -183,7 +183,10 @@ services:
         // up, the counter, two buckets with +Inf, sum and count; twice.
         assert_eq!(all.len(), 14);
         let first = |prefix: &str| all.iter().find(|s| s.series.starts_with(prefix)).unwrap();
-        assert_eq!(first("took_seconds_bucket").healthy.map(|v| (v * 1e3).round()), Some(2500.0));
+        assert_eq!(
+            first("took_seconds_bucket").healthy.map(|v| (v * 1e3).round()),
+            Some(2500.0)
+        );
         assert!(first("requests_total").series.contains("job=\"api\""));
     }
 }

@@ -14,7 +14,7 @@ use crate::units::Span;
 
 /// How long an instant query looks back for a sample, and so how long an absent series lingers
 /// (`--query.lookback-delta`, Prometheus 3).
-pub const LOOKBACK: Duration = Duration::from_secs(5 * 60);
+pub const LOOKBACK: Duration = Duration::from_mins(5);
 
 /// All inputs, by alert name.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -38,22 +38,24 @@ impl Notification {
     #[must_use]
     pub fn of(delivery: &Delivery) -> Self {
         let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
-        let alerts = delivery.body["alerts"].as_array().map_or_else(Vec::new, |alerts| {
-            alerts
-                .iter()
-                .map(|alert| NotifiedAlert {
-                    status: text(alert, "status"),
-                    labels: alert["labels"].as_object().map_or_else(IndexMap::new, |labels| {
-                        labels
-                            .iter()
-                            .map(|(name, value)| {
-                                (name.clone(), value.as_str().unwrap_or_default().to_owned())
-                            })
-                            .collect()
-                    }),
-                })
-                .collect()
-        });
+        let alerts = delivery.body["alerts"]
+            .as_array()
+            .map_or_else(Vec::new, |alerts| {
+                alerts
+                    .iter()
+                    .map(|alert| NotifiedAlert {
+                        status: text(alert, "status"),
+                        labels: alert["labels"].as_object().map_or_else(IndexMap::new, |labels| {
+                            labels
+                                .iter()
+                                .map(|(name, value)| {
+                                    (name.clone(), value.as_str().unwrap_or_default().to_owned())
+                                })
+                                .collect()
+                        }),
+                    })
+                    .collect()
+            });
         Self {
             number: delivery.number,
             at: delivery.at,

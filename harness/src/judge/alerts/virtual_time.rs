@@ -14,8 +14,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::inputs::{AlertInput, AlertInputs, InputKind, InputSeries};
 use super::expression;
+use super::inputs::{AlertInput, AlertInputs, InputKind, InputSeries};
 use crate::deploy::{Rule, RuleGroup, RuleKind};
 use crate::render::{RenderError, rules};
 use crate::units::Span;
@@ -165,9 +165,7 @@ impl Intervals {
     /// The first evaluation at or after `duration` from an evaluation.
     #[must_use]
     pub fn evaluation_at(self, duration: Duration) -> Duration {
-        let evaluations = duration
-            .as_millis()
-            .div_ceil(self.evaluation.as_millis().max(1));
+        let evaluations = duration.as_millis().div_ceil(self.evaluation.as_millis().max(1));
         self.evaluation * u32::try_from(evaluations).unwrap_or(u32::MAX)
     }
 }
@@ -175,7 +173,6 @@ impl Intervals {
 /// Plans one run for every alert that is both in `groups` and in `inputs`.
 ///
 /// An alert of several rules by one name is planned once, by the first.
-#[must_use]
 pub fn plan(groups: &[RuleGroup], inputs: &AlertInputs, intervals: Intervals) -> Result<Plan, RenderError> {
     let mut plan = Plan {
         files: IndexMap::new(),
@@ -194,12 +191,7 @@ pub fn plan(groups: &[RuleGroup], inputs: &AlertInputs, intervals: Intervals) ->
             let phases = Phases::of(rule, input, intervals);
             let asked = ask(rule, input, phases, intervals);
             let test = test(&rule.name, input, phases, intervals, &asked);
-            plan.add(
-                &rule.name,
-                &needed(groups, (index, place)),
-                intervals,
-                &test,
-            )?;
+            plan.add(&rule.name, &needed(groups, (index, place)), intervals, &test)?;
             plan.checks.extend(asked);
         }
     }
@@ -258,7 +250,7 @@ pub fn add_silence(
         "name": name,
         "interval": Span(intervals.scrape).to_string(),
         "input_series": played,
-        "promql_expr_test": [{"expr": expression, "eval_time": Span(lasts - intervals.scrape).to_string()}],
+        "promql_expr_test": [{"expr": expression, "eval_time": Span(lasts.saturating_sub(intervals.scrape)).to_string()}],
     });
     plan.add(name, groups, intervals, &test)
 }
@@ -302,17 +294,15 @@ fn needed(groups: &[RuleGroup], own: (usize, usize)) -> Vec<RuleGroup> {
 
 fn ask(rule: &Rule, input: &AlertInput, phases: Phases, intervals: Intervals) -> Vec<Check> {
     let name = &rule.name;
-    let labels: String = input
-        .labels
-        .iter()
-        .map(|(label, value)| format!(",{label}={value:?}"))
-        .collect();
+    let labels = input.labels.iter().fold(String::new(), |texts, (label, value)| {
+        format!("{texts},{label}={value:?}")
+    });
     let step = Span(intervals.evaluation);
     let check = |kind, expression, end: Duration, expected| Check {
         alert: name.clone(),
         kind,
         expression,
-        at: end - intervals.evaluation,
+        at: end.saturating_sub(intervals.evaluation),
         expected,
     };
     let state = |labels: &str| {
@@ -323,7 +313,7 @@ fn ask(rule: &Rule, input: &AlertInput, phases: Phases, intervals: Intervals) ->
     };
     // The phase's own samples only: the range ends at its last evaluation and starts after the one
     // before its first.
-    let held = |length: Duration| {
+    let held_for = |length: Duration| {
         format!(
             "min(min_over_time((time() - ALERTS_FOR_STATE{{alertname=\"{name}\"{labels}}} \
              and ignoring (alertstate) ALERTS{{alertname=\"{name}\",alertstate=\"firing\"{labels}}})\
@@ -331,12 +321,12 @@ fn ask(rule: &Rule, input: &AlertInput, phases: Phases, intervals: Intervals) ->
             Span(length)
         )
     };
-    let hold = intervals.evaluation_at(rule.hold.0).as_secs_f64();
+    let due = intervals.evaluation_at(rule.hold.0).as_secs_f64();
     let firing = State::Firing.number();
     if input.always {
         return vec![
             check(CheckKind::Fires, state(&labels), phases.healthy, firing),
-            check(CheckKind::Held, held(phases.healthy), phases.healthy, hold),
+            check(CheckKind::Held, held_for(phases.healthy), phases.healthy, due),
         ];
     }
     let healthy = Span(phases.healthy);
@@ -349,9 +339,9 @@ fn ask(rule: &Rule, input: &AlertInput, phases: Phases, intervals: Intervals) ->
         check(CheckKind::Silent, silent, phases.healthy, inactive),
         check(
             CheckKind::Held,
-            held(phases.breach - phases.healthy),
+            held_for(phases.breach.saturating_sub(phases.healthy)),
             phases.breach,
-            hold,
+            due,
         ),
         check(CheckKind::Fires, state(&labels), phases.breach, firing),
         check(CheckKind::Resolves, state(""), phases.recovery, inactive),
@@ -365,8 +355,8 @@ fn test(name: &str, input: &AlertInput, phases: Phases, intervals: Intervals, ch
         .map(|series| {
             let course = [
                 (series.healthy, phases.healthy),
-                (series.breach, phases.breach - phases.healthy),
-                (series.healthy, phases.recovery - phases.breach),
+                (series.breach, phases.breach.saturating_sub(phases.healthy)),
+                (series.healthy, phases.recovery.saturating_sub(phases.breach)),
             ];
             json!({
                 "series": series.series,
@@ -406,7 +396,10 @@ pub fn values(kind: InputKind, course: &[(Option<f64>, Duration)], scrape: Durat
             continue;
         }
         let more = samples - 1;
-        #[expect(clippy::cast_precision_loss, reason = "a phase has far fewer than 2^52 samples")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a phase has far fewer than 2^52 samples"
+        )]
         let length = samples as f64;
         match (value, kind) {
             (None, _) => parts.push(format!("_x{samples}")),
@@ -511,10 +504,8 @@ pub fn instead(check: &Check, got: &str) -> String {
 }
 
 fn span(seconds: f64) -> String {
-    Duration::try_from_secs_f64(seconds).map_or_else(
-        |_| format!("{seconds} s"),
-        |duration| Span(duration).to_string(),
-    )
+    Duration::try_from_secs_f64(seconds)
+        .map_or_else(|_| format!("{seconds} s"), |duration| Span(duration).to_string())
 }
 
 #[cfg(test)]
@@ -650,7 +641,10 @@ something else
 "#;
         let (failed, other) = read(output);
         assert_eq!(failed.len(), 2);
-        assert_eq!(failed[0].expression, "max(ALERTS{alertname=\"A\"}) * 2 or vector(0)");
+        assert_eq!(
+            failed[0].expression,
+            "max(ALERTS{alertname=\"A\"}) * 2 or vector(0)"
+        );
         assert_eq!(number(&failed[0].got), Some(1.0));
         assert_eq!(failed[1].got, "{__name__=\"ALERTS\", alertname=\"A\"} 1E+00");
         assert_eq!(other, ["something else"]);
