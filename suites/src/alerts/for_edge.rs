@@ -31,7 +31,7 @@ use harness::verdict::Level;
 use harness::wait::{Look, Wait};
 use harness::wire::openmetrics::{Kind, OpenMetricsError, Writer};
 
-use super::path::{Labels, judge_instant, now, pairs};
+use super::path::{Labels, now, pairs};
 use super::pulse::Pulse;
 use super::tree;
 
@@ -190,13 +190,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         None => finding.judge(false, || {
             format!("it did not fire: {}", fired_error(&fired, beyond))
         }),
-        Some(firing) => pulse.excuse(
-            judge_instant(
-                finding,
-                firing - first,
-                0.0,
-                (RESTORED_BY * INTERVAL + slack).as_secs_f64(),
-            ),
+        Some(firing) => pulse.judge(
+            finding,
+            firing - first,
+            (0.0, (RESTORED_BY * INTERVAL + slack).as_secs_f64()),
             slack,
         ),
     });
@@ -207,11 +204,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     ))
     .declared(format!("for {}", candidate.rule.hold));
     findings.push(match (short_course.firing, short_course.active) {
-        (Some(firing), Some(active)) => judge_instant(
+        (Some(firing), Some(active)) => pulse.judge(
             finding,
             firing - active,
-            hold.as_secs_f64(),
-            (hold + 2 * INTERVAL).as_secs_f64(),
+            (hold.as_secs_f64(), (hold + INTERVAL + slack).as_secs_f64()),
+            slack,
         ),
         _ => finding.judge(false, || {
             format!("it did not fire: {}", fired_error(&fired, short_course))
@@ -226,10 +223,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         Span(LEFT)
     ));
     findings.push(match short_course.firing {
-        Some(firing) => pulse.excuse(
-            judge_instant(
-                finding,
-                firing - first,
+        Some(firing) => pulse.judge(
+            finding,
+            firing - first,
+            (
                 LEFT.saturating_sub(RESTORED_BY * INTERVAL).as_secs_f64(),
                 (LEFT + RESTORED_BY * INTERVAL + slack).as_secs_f64(),
             ),

@@ -11,9 +11,11 @@ use harness::drawing::{Drawing, Lane, Mark};
 use harness::finding::{Finding, Findings};
 use harness::mutant::{Edit, Mutant};
 use harness::stack::Capability;
+use harness::units::Span;
 use harness::verdict::Level;
 
-use super::path::{NotificationPath, brief, declared, firing, judge_instant, labels, pairs, summary};
+use super::path::{NotificationPath, brief, firing, labels, pairs, summary};
+use super::pulse::CLOCK_TOLERANCE;
 use super::{FILE, SECRET};
 
 /// 30 s of group wait become 1 s, 5 min of group interval 10 s.
@@ -93,7 +95,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         ])
     };
     let (one, two, later, other) = (of("a", "1"), of("a", "2"), of("a", "3"), of("b", "1"));
-    let timing = path.expected(&one).timing;
+    let expected = path.expected(&one);
+    let timing = expected.timing;
     let slack = path.slack.as_secs_f64();
     let mut findings = Findings::new();
     let promised = context.contract.texts("alerts-grouping", "labels")?;
@@ -158,12 +161,15 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             ),
     );
     let wait = timing.group_wait.as_secs_f64();
-    findings.push(judge_instant(
-        Finding::of("wait for a group's first notification").declared(declared(timing.group_wait, DIVISOR)),
-        first.at - pushed.before,
-        wait,
-        wait + (pushed.after - pushed.before) + slack,
-    ));
+    findings.push(
+        path.pulse.judge(
+            Finding::of("wait for a group's first notification")
+                .declared(format!("{} / {DIVISOR}", Span(expected.declared.group_wait))),
+            first.at - pushed.before,
+            (wait, wait + (pushed.after - pushed.before) + slack),
+            path.slack,
+        ),
+    );
 
     let second_push = path.push(&[firing(&later)]).await?;
     let interval = timing.group_interval.as_secs_f64();
@@ -181,13 +187,18 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             // has arrived (Alertmanager v0.31, dispatch/dispatch.go, aggrGroup.run).
             let earliest = pushed.before + wait + interval;
             let latest = pushed.after + wait + interval;
-            findings.push(judge_instant(
-                Finding::of("wait for a group's next notification")
-                    .declared(declared(timing.group_interval, DIVISOR)),
-                second.at - pushed.before,
-                earliest - pushed.before,
-                latest.max(second_push.after) - pushed.before + slack,
-            ));
+            findings.push(
+                path.pulse.judge(
+                    Finding::of("wait for a group's next notification")
+                        .declared(format!("{} / {DIVISOR}", Span(expected.declared.group_interval))),
+                    second.at - pushed.before,
+                    (
+                        earliest - pushed.before,
+                        latest.max(second_push.after) - pushed.before + slack,
+                    ),
+                    path.slack,
+                ),
+            );
             findings.push(
                 Finding::of("alerts in the group's next notification")
                     .declared("all three of the group")
@@ -230,6 +241,6 @@ fn mark(label: &str, at: f64, earliest: f64, latest: f64) -> Mark {
         at,
         earliest: (latest < f64::MAX).then_some(earliest),
         latest: (latest < f64::MAX).then_some(latest),
-        holds: at >= earliest - super::path::CLOCK_TOLERANCE && at <= latest + super::path::CLOCK_TOLERANCE,
+        holds: at >= earliest - CLOCK_TOLERANCE && at <= latest + CLOCK_TOLERANCE,
     }
 }

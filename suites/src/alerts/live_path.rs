@@ -28,8 +28,8 @@ use harness::verdict::{Level, Verdict};
 use harness::wait::{Look, Wait};
 use harness::wire::exposition::{Family, Metric, Value};
 
-use super::path::{CLOCK_TOLERANCE, Labels, NotificationPath, declared, judge_instant, now, pairs};
-use super::pulse::Pulse;
+use super::path::{Expected, Labels, NotificationPath, now, pairs};
+use super::pulse::{CLOCK_TOLERANCE, Pulse};
 use super::{FILE, SECRET, tree};
 
 /// Scrape and evaluation interval of the scaled copy.
@@ -187,7 +187,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         group_wait,
         slack,
         &pulse,
-        &expected.paths,
+        &expected,
         &notification,
         &candidate,
     ) {
@@ -224,17 +224,14 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         "{} scrape, {} evaluation, {} group interval",
         Span(INTERVAL),
         Span(INTERVAL),
-        declared(interval, DIVISOR)
+        format_args!("{} / {DIVISOR}", Span(expected.declared.group_interval))
     ));
     match &resolved {
         Err(why) => findings.push(finding.judge(false, || why.clone())),
-        Ok(resolved) => findings.push(pulse.excuse(
-            judge_instant(
-                finding,
-                resolved.at - back,
-                0.0,
-                (2 * INTERVAL + interval + resolving).as_secs_f64(),
-            ),
+        Ok(resolved) => findings.push(pulse.judge(
+            finding,
+            resolved.at - back,
+            (0.0, (2 * INTERVAL + interval + resolving).as_secs_f64()),
             resolving,
         )),
     }
@@ -255,7 +252,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             (INTERVAL + detection).as_secs_f64(),
             (2 * INTERVAL + detection).as_secs_f64(),
             hold.as_secs_f64(),
-            (hold + group_wait).as_secs_f64(),
+            (hold + group_wait + path.slack).as_secs_f64(),
             (2 * INTERVAL + interval + resolving).as_secs_f64(),
         ],
     );
@@ -420,22 +417,15 @@ fn selector(metric: &str, labels: &Labels, more: &str) -> String {
 }
 
 async fn observe(client: &Prometheus, labels: &Labels, way: &mut Way) -> Result<(), CaseError> {
-    let state = client
-        .raw(&selector("ALERTS_FOR_STATE", labels, ""), None)
-        .await?;
-    way.pending = state
-        .iter()
-        .flat_map(|series| &series.samples)
-        .filter_map(|(_, value)| value.parse().ok())
-        .reduce(f64::min);
-    let firing = client
-        .raw(&selector("ALERTS", labels, ",alertstate=\"firing\""), None)
-        .await?;
-    way.firing = firing
-        .iter()
-        .flat_map(|series| &series.samples)
-        .map(|(at, _)| *at)
-        .reduce(f64::min);
+    for (state, instant) in [("pending", &mut way.pending), ("firing", &mut way.firing)] {
+        let more = format!(",alertstate={state:?}");
+        let series = client.raw(&selector("ALERTS", labels, &more), None).await?;
+        *instant = series
+            .iter()
+            .flat_map(|series| &series.samples)
+            .map(|(at, _)| *at)
+            .reduce(f64::min);
+    }
     Ok(())
 }
 
@@ -477,7 +467,7 @@ fn there(
     group_wait: Duration,
     [detection, notifying, _]: [Duration; 3],
     pulse: &Pulse,
-    paths: &[String],
+    expected: &Expected,
     notification: &Notification,
     candidate: &Candidate,
 ) -> Vec<Finding> {
@@ -491,18 +481,19 @@ fn there(
     ));
     pended = match way.firing {
         None => pended.judge(false, || "no evaluation stored that it fires".into()),
-        Some(firing) => judge_instant(
+        Some(firing) => pulse.judge(
             pended,
             firing - pending,
-            hold.as_secs_f64(),
-            (hold + INTERVAL + detection).as_secs_f64(),
+            (hold.as_secs_f64(), (hold + INTERVAL + detection).as_secs_f64()),
+            detection,
         ),
     };
-    let told = judge_instant(
-        Finding::of("from firing to the notification").declared(declared(group_wait, DIVISOR)),
+    let told = pulse.judge(
+        Finding::of("from firing to the notification")
+            .declared(format!("{} / {DIVISOR}", Span(expected.declared.group_wait))),
         notification.at - firing,
-        0.0,
-        (group_wait + notifying).as_secs_f64(),
+        (0.0, (group_wait + notifying).as_secs_f64()),
+        notifying,
     );
     vec![
         within(
@@ -523,14 +514,14 @@ fn there(
             detection,
             pulse,
         ),
-        pulse.excuse(pended, detection),
-        pulse.excuse(told, notifying),
+        pended,
+        told,
         Finding::of("channel of the notification")
-            .declared(paths.join(", "))
+            .declared(expected.paths.join(", "))
             .observed(&notification.path)
             .bound("the critical channel")
             .judge(
-                paths.contains(&notification.path) && notification.path.ends_with("/critical"),
+                expected.paths.contains(&notification.path) && notification.path.ends_with("/critical"),
                 || format!("it arrived at {}", notification.path),
             ),
     ]
@@ -551,10 +542,7 @@ fn within(
     };
     // An evaluation carries the instant it was due, which may lie before the scrape it sees has ended.
     let latest = (interval + slack).as_secs_f64();
-    pulse.excuse(
-        judge_instant(finding, at - from, -interval.as_secs_f64(), latest),
-        slack,
-    )
+    pulse.judge(finding, at - from, (-slack.as_secs_f64(), latest), slack)
 }
 
 fn draw(
@@ -586,7 +574,7 @@ fn draw(
             "notified",
             way.notified,
             hold,
-            evaluation + wait + INTERVAL.as_secs_f64() + 2.0,
+            evaluation + wait + INTERVAL.as_secs_f64(),
         ),
     ] {
         if let Some(at) = at {

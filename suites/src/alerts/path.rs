@@ -8,24 +8,20 @@ use std::time::{Duration, SystemTime};
 use harness::case::{CaseError, Context};
 use harness::component::alertmanager::PostAlert;
 use harness::component::receiver::{Receiver, ReceiverServer};
-use harness::finding::Finding;
 use harness::judge::alerts::alertmanager_file::{AlertmanagerFile, Timing};
 use harness::judge::alerts::notification::Notification;
 use harness::render::alertmanager::{Route, routes};
 use harness::stack::{AlertmanagerClone, AlertmanagerInstance};
-use harness::units::{Span, format_duration};
 use harness::wait::{Look, Wait};
 use indexmap::IndexMap;
+
+use super::pulse::Pulse;
 
 /// How long pushed alerts stay active unless they are resolved: longer than any case.
 const ACTIVE: f64 = 3600.0;
 
 /// Longest that anything on a divided path is waited for, whatever the tree declares.
 const PATIENCE: Duration = Duration::from_secs(25);
-
-/// How much of the slack the receiver's and Alertmanager's clocks may differ by: they are one
-/// machine's, read before and after a request.
-pub(super) const CLOCK_TOLERANCE: f64 = 0.05;
 
 /// Labels of an alert.
 pub(super) type Labels = IndexMap<String, String>;
@@ -38,6 +34,8 @@ pub(super) struct NotificationPath {
     pub(super) routes: Route,
     /// What its durations are divided by.
     pub(super) divisor: u32,
+    /// Whether the machine kept time since the path was opened.
+    pub(super) pulse: Pulse,
     /// How much longer than configured a notification may take.
     pub(super) slack: Duration,
     receiver: Receiver,
@@ -51,7 +49,9 @@ pub(super) struct NotificationPath {
 pub(super) struct Expected {
     /// Paths of the webhooks that are told.
     pub(super) paths: Vec<String>,
-    /// Times of the first route taken, divided.
+    /// Times of the first route taken, as declared.
+    pub(super) declared: Timing,
+    /// The same, divided.
     pub(super) timing: Timing,
     /// The receivers.
     pub(super) receivers: Vec<String>,
@@ -87,6 +87,7 @@ impl NotificationPath {
             alertmanager,
             routes,
             divisor,
+            pulse: Pulse::start(),
             slack: context.contract.duration("alerts-notification", "slack")?,
             receiver,
             _server: server,
@@ -118,6 +119,7 @@ impl NotificationPath {
                 .iter()
                 .flat_map(|route| self.file.webhook_paths(&route.receiver))
                 .collect(),
+            declared,
             timing: declared.divided(self.divisor),
             receivers: taken.iter().map(|route| route.receiver.clone()).collect(),
         }
@@ -248,37 +250,6 @@ pub(super) fn summary(all: &[Notification]) -> String {
         "nothing".to_owned()
     } else {
         texts.join("; ")
-    }
-}
-
-/// Judges an instant that has a window, both in seconds from the same start.
-pub(super) fn judge_instant(finding: Finding, took: f64, earliest: f64, latest: f64) -> Finding {
-    let early = took < earliest - CLOCK_TOLERANCE;
-    finding
-        .observed(format!("{took:.2}"))
-        .bound(format!("{earliest:.2} to {latest:.2}"))
-        .unit("s")
-        .judge(!early && took <= latest + CLOCK_TOLERANCE, || {
-            if early {
-                format!(
-                    "it came {} too early",
-                    format_duration(Duration::from_secs_f64(earliest - took))
-                )
-            } else {
-                format!(
-                    "it came {} too late",
-                    format_duration(Duration::from_secs_f64(took - latest))
-                )
-            }
-        })
-}
-
-/// A duration as declared and as divided, for findings.
-pub(super) fn declared(duration: Duration, divisor: u32) -> String {
-    if divisor == 1 {
-        Span(duration).to_string()
-    } else {
-        format!("{} / {divisor}", Span(duration * divisor))
     }
 }
 

@@ -13,6 +13,9 @@ use harness::verdict::Verdict;
 use harness::wait::until_scheduled;
 use tokio::time::Instant;
 
+/// How much instants may differ that were read on one machine, before and after a request.
+pub(super) const CLOCK_TOLERANCE: f64 = 0.05;
+
 const PERIOD: Duration = Duration::from_millis(20);
 
 /// A running pulse. Dropping it ends it.
@@ -44,21 +47,37 @@ impl Pulse {
         Duration::from_micros(self.latest.load(Ordering::Relaxed))
     }
 
-    /// A finding that failed its timing is no accusation when the machine itself was late by half of
-    /// what the bound leaves as slack.
-    pub(super) fn excuse(&self, finding: Finding, slack: Duration) -> Finding {
+    /// Judges an instant that has a window, both in seconds from the same start; `slack` is the part
+    /// of the window that is there for the machine. What comes too late is no accusation when the
+    /// machine itself was late by half of that; what comes too early always is.
+    pub(super) fn judge(
+        &self,
+        finding: Finding,
+        took: f64,
+        (earliest, latest): (f64, f64),
+        slack: Duration,
+    ) -> Finding {
+        let finding = finding
+            .observed(format!("{took:.2}"))
+            .bound(format!("{earliest:.2} to {latest:.2}"))
+            .unit("s");
+        if took < earliest - CLOCK_TOLERANCE {
+            let early = format_duration(Duration::from_secs_f64(earliest - took));
+            return finding.judge(false, || format!("it came {early} too early"));
+        }
+        if took <= latest + CLOCK_TOLERANCE {
+            return finding;
+        }
+        let over = format_duration(Duration::from_secs_f64(took - latest));
         let late = self.late();
-        if finding.verdict == Verdict::Fail && late * 2 > slack {
-            let why = finding.reason.clone().unwrap_or_default();
+        if late * 2 > slack {
+            let late = format_duration(late);
             finding.verdict(
                 Verdict::Environment,
-                format!(
-                    "the machine was {} late itself, so its timing says nothing about the stack: {why}",
-                    format_duration(late)
-                ),
+                format!("the machine was {late} late itself, so that it came {over} too late says nothing about the stack"),
             )
         } else {
-            finding
+            finding.judge(false, || format!("it came {over} too late"))
         }
     }
 }

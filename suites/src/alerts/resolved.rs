@@ -11,9 +11,10 @@ use harness::case::{Case, CaseError, Context};
 use harness::finding::{Finding, Findings};
 use harness::mutant::{Edit, Mutant};
 use harness::stack::Capability;
+use harness::units::Span;
 use harness::verdict::Level;
 
-use super::path::{NotificationPath, declared, firing, judge_instant, labels, resolved};
+use super::path::{NotificationPath, firing, labels, resolved};
 use super::{FILE, SECRET};
 
 /// 5 min of group interval become 5 s.
@@ -57,10 +58,7 @@ fn mutants() -> Vec<Mutant> {
 }
 
 async fn run(context: Context) -> Result<Findings, CaseError> {
-    let slack = context
-        .contract
-        .duration("alerts-resolved", "slack")?
-        .as_secs_f64();
+    let slack = context.contract.duration("alerts-resolved", "slack")?;
     let severities = context.contract.texts("alerts-routing", "severities")?;
     let path = NotificationPath::open(&context, "resolved", DIVISOR).await?;
     let mut findings = Findings::new();
@@ -109,16 +107,13 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         let finding = Finding::of(format!(
             "from the end of the {severity} alert to its notification"
         ))
-        .declared(declared(interval, DIVISOR));
+        .declared(format!("{} / {DIVISOR}", Span(expected.declared.group_interval)));
         match outcome {
             Err(why) => findings.push(finding.judge(false, || why)),
             Ok(notification) => {
-                findings.push(judge_instant(
-                    finding,
-                    notification.at - ended.before,
-                    0.0,
-                    (ended.after - ended.before) + interval.as_secs_f64() + slack,
-                ));
+                let latest = (ended.after - ended.before) + (interval + slack).as_secs_f64();
+                let took = notification.at - ended.before;
+                findings.push(path.pulse.judge(finding, took, (0.0, latest), slack));
                 findings.push(
                     Finding::of(format!("the notification of the {severity} alert's end"))
                         .declared(format!("resolved at {}", expected.paths.join(", ")))

@@ -12,7 +12,7 @@ use harness::mutant::{Edit, Mutant};
 use harness::stack::Capability;
 use harness::verdict::Level;
 
-use super::path::{NotificationPath, firing, judge_instant, labels, pairs, summary};
+use super::path::{NotificationPath, firing, labels, pairs, summary};
 use super::{FILE, SECRET};
 
 /// 30 s of group wait become half a second.
@@ -154,11 +154,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
                 )
             }),
     );
-    findings.push(judge_instant(
+    findings.push(path.pulse.judge(
         Finding::of("from the first refusal to the delivery that was taken").declared("retried"),
         taken.at - ours[0].at,
-        0.0,
-        (within + path.slack).as_secs_f64(),
+        (0.0, (within + path.slack).as_secs_f64()),
+        path.slack,
     ));
     Ok(findings)
 }
