@@ -153,10 +153,16 @@ async fn one(
     );
     let outcome = runner.run(case).await;
     drop(runner);
+    let missed = stack.missed_drifts();
     if let Some(stack) = Arc::into_inner(stack) {
         stack.down().await;
     }
     let _ = std::fs::remove_dir_all(&folder);
+    if let Some(drift) = missed.first() {
+        return Err(format!(
+            "the drift found nothing to change on any server: {drift:?}"
+        ));
+    }
     Ok((outcome.report.verdict, outcome.report.reason))
 }
 

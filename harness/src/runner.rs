@@ -30,6 +30,7 @@ use crate::shapes::Shapes;
 use crate::stack::Stack;
 use crate::units::format_duration;
 use crate::verdict::Verdict;
+use crate::wait::{Look, Wait};
 
 /// Says why a shared server of the stack is gone, if one is.
 pub type Died = Arc<dyn Fn() -> Option<String> + Send + Sync>;
@@ -196,10 +197,24 @@ impl Runner {
                     last.get()
                 ))),
             },
+            why = self.death(case) => Err(CaseError::Environment(why)),
             () = self.shared.cancel.cancelled() => {
                 Err(CaseError::Environment(format!("interrupted; it was at: {}", last.get())))
             }
         }
+    }
+
+    /// Waits until a shared server is gone, and says why it is.
+    async fn death(&self, case: &Case) -> String {
+        let gone = Wait::new("a shared server gone", case.bound * 2)
+            .every(Duration::from_millis(250))
+            .until(async || match (self.shared.died)() {
+                Some(why) => Look::Ready(why),
+                None => Look::Missing("all run".to_owned()),
+            })
+            .await;
+        // Its bound lies after the case's own, so it never ends without one gone.
+        gone.unwrap_or_else(|error| error.to_string())
     }
 
     /// Waits until a place is free and nothing that the case excludes is running.
@@ -288,6 +303,7 @@ fn judge(ended: Result<Findings, CaseError>, died: Option<String>) -> (Verdict, 
         Err(CaseError::Insufficient(why)) => (Verdict::Insufficient, Some(why), Findings::new()),
     };
     match died {
+        Some(cause) if reason.as_ref() == Some(&cause) => (Verdict::Environment, Some(cause), findings),
         Some(cause) if verdict != Verdict::Pass => {
             let seen = reason
                 .map(|seen| format!("; the case saw: {seen}"))

@@ -24,7 +24,8 @@ use crate::runner::{Outcome, Runner, Shared, calibrate, machine};
 use crate::seed::Seed;
 use crate::stack::Stack;
 use crate::target::local::LocalStack;
-use crate::target::{TargetError, UpRequest, warm};
+use crate::target::warm::{self, AttachRequest};
+use crate::target::{TargetError, UpRequest};
 use crate::verdict::{Exit, Verdict};
 
 /// Components the metrics and alerts cases rest on.
@@ -152,17 +153,24 @@ impl Session {
         progress: &Progress,
         cancel: &CancellationToken,
     ) -> Result<Running, Broken> {
-        warm::sweep(&runs_folder());
+        // What cannot be removed is left for the next run to try.
+        for left in warm::sweep(&runs_folder()).unwrap_or_default() {
+            progress.step(
+                "stack",
+                format!("removed what a dead run left: {}", left.display()),
+            );
+        }
         let attached = match &options.warm {
             Some(name) => {
-                warm::attach(
-                    name,
-                    &project.tree,
-                    folder,
-                    &options.report.join("artifacts"),
-                    progress,
-                )
-                .await
+                let request = AttachRequest {
+                    tree: project.tree.clone(),
+                    shapes: project.shapes.clone(),
+                    folder: folder.to_owned(),
+                    artifacts: options.report.join("artifacts").join("stack"),
+                    cancel: cancel.clone(),
+                    progress: progress.clone(),
+                };
+                warm::attach(&warm::state_file(&runs_folder(), name), request).await
             }
             None => None,
         };

@@ -23,11 +23,15 @@ impl Owner {
     /// This process.
     pub fn this() -> io::Result<Self> {
         let pid = std::process::id();
-        started_ticks(pid)
-            .map(|started_ticks| Self { pid, started_ticks })
-            .ok_or_else(|| {
-                io::Error::other(format!("/proc/{pid}/stat does not say when this process started"))
-            })
+        Self::of(pid).ok_or_else(|| {
+            io::Error::other(format!("/proc/{pid}/stat does not say when this process started"))
+        })
+    }
+
+    /// The process of this number that runs now, none if there is none.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        started_ticks(pid).map(|started_ticks| Self { pid, started_ticks })
     }
 
     /// Whether the process still runs.
@@ -56,21 +60,14 @@ pub(super) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder and marks it as this process's. It must not exist yet or be empty, because it
-    /// is removed in the end.
+    /// Makes the folder, if it is not there yet, and marks it as this process's. It is the run's alone:
+    /// everything in it is removed in the end.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
-        if fs::read_dir(path)?.next().is_some() {
-            return Err(io::Error::new(
-                io::ErrorKind::DirectoryNotEmpty,
-                "a run's folder must be new, because it is removed in the end",
-            ));
-        }
         // Servers run in folders below, so their paths must not depend on where the harness was started.
         let path = path.canonicalize()?;
         let folder = Self { path };
-        let mark = serde_json::to_vec(&Owner::this()?)?;
-        fs::write(folder.path.join(MARK), mark)?;
+        mark(&folder.path, Owner::this()?)?;
         Ok(folder)
     }
 
@@ -110,11 +107,22 @@ pub fn sweep(runs: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(swept)
 }
 
+/// Marks a folder as `owner`'s.
+pub(super) fn mark(folder: &Path, owner: Owner) -> io::Result<()> {
+    fs::write(folder.join(MARK), serde_json::to_vec(&owner)?)
+}
+
+/// Whether a folder is marked as `owner`'s.
+pub(super) fn marked_by(folder: &Path, owner: Owner) -> bool {
+    owner_of(folder) == Some(owner)
+}
+
+fn owner_of(folder: &Path) -> Option<Owner> {
+    serde_json::from_slice(&fs::read(folder.join(MARK)).ok()?).ok()
+}
+
 fn abandoned(folder: &Path) -> bool {
-    fs::read(folder.join(MARK))
-        .ok()
-        .and_then(|mark| serde_json::from_slice::<Owner>(&mark).ok())
-        .is_some_and(|owner| !owner.alive())
+    owner_of(folder).is_some_and(|owner| !owner.alive())
 }
 
 #[cfg(test)]
@@ -145,22 +153,13 @@ mod tests {
             pid: std::process::id(),
             started_ticks: 1,
         };
-        fs::write(dead.join(MARK), serde_json::to_vec(&owner).unwrap()).unwrap();
+        mark(&dead, owner).unwrap();
 
         assert_eq!(sweep(runs.path()).unwrap(), [dead.clone()]);
         assert!(mine.path().is_dir() && other.is_dir() && !dead.exists());
         let path = mine.path().to_owned();
         drop(mine);
         assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_folder_with_something_in_it_is_not_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("precious"), "").unwrap();
-        let error = RunFolder::create(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("must be new"), "{error}");
-        assert!(folder.path().join("precious").exists());
     }
 
     #[test]

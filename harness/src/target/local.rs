@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
-pub use super::folder::sweep;
+pub use super::folder::{Owner, sweep};
 
 use super::failure::Failure;
 use super::folder::RunFolder;
@@ -58,6 +58,7 @@ pub struct LocalStack {
     _receiver: ReceiverServer,
     grounds: Arc<Grounds>,
     stack: Stack,
+    prometheus_data: PathBuf,
     folder: RunFolder,
 }
 
@@ -65,6 +66,7 @@ pub struct LocalStack {
 struct Servers {
     prometheus: (Process, Prometheus),
     alertmanager: (Process, Alertmanager),
+    prometheus_data: PathBuf,
     addresses: Addresses,
     up: Duration,
 }
@@ -123,6 +125,7 @@ impl LocalStack {
         let Servers {
             prometheus: (prometheus, prometheus_client),
             alertmanager: (alertmanager, alertmanager_client),
+            prometheus_data,
             addresses,
             up,
         } = start_servers(&grounds, &played, &artifacts, &progress).await?;
@@ -133,7 +136,7 @@ impl LocalStack {
             ("alertmanager".to_owned(), alertmanager_version),
         ]);
         let components = components(&acquired, &versions);
-        let workshop = LocalWorkshop::new(Arc::clone(&grounds), addresses, artifacts);
+        let workshop = LocalWorkshop::new(Arc::clone(&grounds), addresses, artifacts, None);
         let stack = Stack {
             prometheus: prometheus_client,
             alertmanager: alertmanager_client,
@@ -151,6 +154,7 @@ impl LocalStack {
             _receiver: receiver,
             grounds,
             stack,
+            prometheus_data,
             folder,
         })
     }
@@ -200,6 +204,22 @@ impl LocalStack {
     /// The run's folder.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Data folder of the shared Prometheus.
+    pub(super) fn prometheus_data(&self) -> &Path {
+        &self.prometheus_data
+    }
+
+    /// The shared servers' processes: name, process and log.
+    pub(super) fn servers(&self) -> Vec<(String, Option<Owner>, PathBuf)> {
+        [
+            ("prometheus", &self.prometheus),
+            ("alertmanager", &self.alertmanager),
+        ]
+        .into_iter()
+        .map(|(name, process)| (name.to_owned(), Owner::of(process.id()), process.log().to_owned()))
+        .collect()
     }
 
     /// The executables by name.
@@ -338,6 +358,7 @@ async fn try_servers(
     Ok(Servers {
         prometheus: (prometheus_process, prometheus_client),
         alertmanager: (alertmanager_process, alertmanager_client),
+        prometheus_data: prometheus.data().to_owned(),
         addresses,
         up: begin.elapsed(),
     })

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::failure::{Failure, file_words};
+use super::folder::RunFolder;
 use super::ports;
 use super::process::{End, Process, Program};
 use super::server::{Place, Server};
@@ -242,11 +243,19 @@ pub(super) struct LocalWorkshop {
     folder: PathBuf,
     /// Folder that keeps what clones leave.
     artifacts: PathBuf,
+    /// The run's folder, where the workshop outlives whoever made it.
+    _kept: Option<Arc<RunFolder>>,
 }
 
 impl LocalWorkshop {
-    pub(super) fn new(grounds: Arc<Grounds>, addresses: Addresses, artifacts: PathBuf) -> Self {
+    pub(super) fn new(
+        grounds: Arc<Grounds>,
+        addresses: Addresses,
+        artifacts: PathBuf,
+        kept: Option<RunFolder>,
+    ) -> Self {
         Self {
+            _kept: kept.map(Arc::new),
             folder: grounds.folder.join("clones"),
             grounds,
             addresses: Arc::new(addresses),

@@ -26,8 +26,7 @@ const LATE: f64 = 1.9;
 const SERIES: u64 = 5;
 
 /// The case.
-#[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "metrics/counter-integrity",
         claim: "every answered scrape is stored once and unaltered, through an orderly restart and a kill",

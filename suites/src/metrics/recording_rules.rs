@@ -23,8 +23,7 @@ use harness::wait::{Look, Wait};
 use crate::history;
 
 /// The case.
-#[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "metrics/recording-rules",
         claim: "every declared recording rule is loaded and records what its expression gives at the same instant",

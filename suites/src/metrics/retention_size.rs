@@ -20,8 +20,7 @@ use harness::verdict::Level;
 use crate::history::{self, Line, milliseconds, seconds};
 
 /// The case.
-#[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "metrics/retention-size",
         claim: "each replica has its promised storage, and the oldest blocks go before it is full",

@@ -20,8 +20,7 @@ use harness::verdict::Level;
 use crate::history::{self, Line, milliseconds, seconds};
 
 /// The case.
-#[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "metrics/retention-time",
         claim: "samples are kept for exactly the promised time: a block that ends then goes, one that ends a \

@@ -24,8 +24,7 @@ use harness::wait::{Look, Wait};
 const GAPS: usize = 2;
 
 /// The case.
-#[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "metrics/scrape-cadence",
         claim: "critical services are scraped at their short interval and all others at the default one",

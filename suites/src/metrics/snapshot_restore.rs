@@ -16,8 +16,7 @@ use harness::wire::exposition::{Family, Metric, Value};
 use crate::history::{self, Line, milliseconds, seconds};
 
 /// The case.
-#[must_use]
-pub fn case() -> Case {
+pub(super) fn case() -> Case {
     Case {
         id: "metrics/snapshot-restore",
         claim: "snapshots are taken as often as promised, and a server restored from one gives equal answers",
