@@ -3,6 +3,10 @@
 //! Library code never prints; it sends events. On a terminal they become a
 //! live display, elsewhere plain lines.
 
+mod lines;
+mod live;
+
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 /// Receives what is going on.
@@ -11,6 +15,26 @@ pub trait Watcher: Send + Sync {
     fn step(&self, subject: &str, what: &str);
     /// `subject` is done, well or not.
     fn done(&self, subject: &str, outcome: &str);
+}
+
+/// Shows what is going on on standard error: a live display on a terminal, plain lines elsewhere.
+#[must_use]
+pub fn terminal() -> Box<dyn Watcher> {
+    if std::io::stderr().is_terminal() {
+        Box::new(live::Live::on_stderr())
+    } else {
+        Box::new(lines::Lines::on_stderr())
+    }
+}
+
+impl<W: Watcher + ?Sized> Watcher for Box<W> {
+    fn step(&self, subject: &str, what: &str) {
+        (**self).step(subject, what);
+    }
+
+    fn done(&self, subject: &str, outcome: &str) {
+        (**self).done(subject, outcome);
+    }
 }
 
 /// A cheap handle to whoever watches.

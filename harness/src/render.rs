@@ -23,6 +23,8 @@ mod config;
 mod discovery;
 pub mod prometheus;
 pub mod rules;
+#[cfg(test)]
+mod samples;
 pub mod scaled;
 mod scrape;
 mod services;
@@ -188,4 +190,55 @@ pub fn prometheus(
 /// Renders an Alertmanager of the tree's Alertmanager object.
 pub fn alertmanager(tree: &DeployTree, request: &AlertmanagerRequest) -> Result<Rendered, RenderError> {
     alertmanager::render(tree, request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered() -> Rendered {
+        Rendered {
+            files: [
+                ("prometheus.yml".to_owned(), "a: 1\n".to_owned()),
+                ("rules/x.yaml".to_owned(), "for: 5m\n".to_owned()),
+            ]
+            .into_iter()
+            .collect(),
+            arguments: vec![("--a".to_owned(), Some("1".to_owned())), ("--b".to_owned(), None)],
+            changed_values: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn drifts_change_arguments_and_files() {
+        let edits = [
+            Edit::argument("prometheus", "--a", Some("2")),
+            Edit::argument("prometheus", "--b", None),
+            Edit::rendered_text("x.yaml", "5m", "6m"),
+            Edit::argument("alertmanager", "--a", Some("3")),
+        ];
+        let (drifted, made) = drift(rendered(), "prometheus", &edits);
+        assert_eq!(made, 3);
+        assert_eq!(drifted.arguments, [("--a".to_owned(), Some("2".to_owned()))]);
+        assert_eq!(drifted.files["rules/x.yaml"], "for: 6m\n");
+    }
+
+    #[test]
+    fn a_drift_that_changes_nothing_is_not_made() {
+        let edits = [
+            Edit::argument("prometheus", "--a", Some("1")),
+            Edit::argument("prometheus", "--c", None),
+            Edit::rendered_text("x.yaml", "5m", "5m"),
+            Edit::rendered_text("x.yaml", "7m", "5m"),
+        ];
+        let (drifted, made) = drift(rendered(), "prometheus", &edits);
+        assert_eq!(made, 0);
+        assert_eq!(
+            drifted,
+            Rendered {
+                arguments: drifted.arguments.clone(),
+                ..rendered()
+            }
+        );
+    }
 }

@@ -2,7 +2,19 @@
 //! the table on the terminal.
 //!
 //! The types are the report's stable names; their JSON schema is
-//! fixtures/report.schema.json.
+//! fixtures/report.schema.json. Each writer is a pure function from a report to
+//! a text in a file of its own; only [`Report::write`] and
+//! [`MutationReport::write`] touch the disk.
+
+mod html;
+mod json;
+mod junit;
+mod plain;
+#[cfg(test)]
+mod sample;
+mod summary;
+mod svg;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +27,10 @@ use crate::finding::{Figure, Finding};
 use crate::seed::Seed;
 use crate::stack::{ChangedValue, ComponentInfo};
 use crate::verdict::{Level, Verdict};
+
+pub use json::{mutation_schema, schema};
+pub use summary::{profile_result, promise_reports};
+pub use terminal::TableStyle;
 
 /// A whole run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -216,29 +232,54 @@ pub enum ReportError {
 impl Report {
     /// Writes report.json, junit.xml and index.html into `folder` (which is made).
     pub fn write(&self, folder: &Path) -> Result<(), ReportError> {
-        let _ = folder;
-        todo!()
+        make(folder)?;
+        // The machine-readable file first: it is the one that must survive a full disk.
+        save(folder, "report.json", &json::pretty(self)?)?;
+        save(folder, "junit.xml", &junit::page(self)?)?;
+        save(folder, "index.html", &html::page(self)?)
     }
 
-    /// The verdict table for a terminal; with colours when `colour`.
+    /// The verdict table for a terminal as wide as standard output, with colours when `colour`.
     #[must_use]
     pub fn table(&self, colour: bool) -> String {
-        let _ = colour;
-        todo!()
+        self.table_in(&TableStyle::of_terminal(colour))
+    }
+
+    /// The verdict table in a given style, which also says where the report lies.
+    #[must_use]
+    pub fn table_in(&self, style: &TableStyle) -> String {
+        terminal::run_table(self, style)
     }
 }
 
 impl MutationReport {
     /// Writes mutation.json into `folder` (which is made).
     pub fn write(&self, folder: &Path) -> Result<(), ReportError> {
-        let _ = folder;
-        todo!()
+        make(folder)?;
+        save(folder, "mutation.json", &json::pretty(self)?)
     }
 
-    /// The table for a terminal.
+    /// The table for a terminal as wide as standard output, with colours when `colour`.
     #[must_use]
     pub fn table(&self, colour: bool) -> String {
-        let _ = colour;
-        todo!()
+        self.table_in(&TableStyle::of_terminal(colour))
     }
+
+    /// The table in a given style, which also says where the report lies.
+    #[must_use]
+    pub fn table_in(&self, style: &TableStyle) -> String {
+        terminal::mutation_table(self, style)
+    }
+}
+
+fn make(folder: &Path) -> Result<(), ReportError> {
+    std::fs::create_dir_all(folder).map_err(|source| ReportError::Write {
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+fn save(folder: &Path, name: &str, text: &str) -> Result<(), ReportError> {
+    let path = folder.join(name);
+    std::fs::write(&path, text).map_err(|source| ReportError::Write { path, source })
 }

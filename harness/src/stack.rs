@@ -293,6 +293,13 @@ pub trait Workshop: Send + Sync {
         folder: PathBuf,
         bound: Duration,
     ) -> BoxFuture<'_, Result<ToolOutput, WorkshopError>>;
+    /// Takes a snapshot of a server of this target (the shared one or a clone) and gives a folder of
+    /// its own with the snapshot's data, which can become a clone's.
+    fn snapshot<'a>(
+        &'a self,
+        server: &'a Prometheus,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<PathBuf, WorkshopError>>;
     /// A scratch folder of the run, unique to `name`; removed with the run.
     fn scratch(&self, name: &str) -> Result<PathBuf, WorkshopError>;
     /// Values clones had to change so far.

@@ -1,2 +1,7 @@
 //! The `conform` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::cli::main(suites::cases(), suites::root())
+}

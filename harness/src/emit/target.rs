@@ -113,7 +113,7 @@ mod tests {
                 help: "Scrapes so far.".into(),
                 metrics: vec![Metric {
                     labels: IndexMap::new(),
-                    value: Value::Counter(number as f64),
+                    value: Value::Counter(f64::from(u32::try_from(number).unwrap())),
                 }],
             }]
         })

@@ -137,13 +137,16 @@ fn redirect_webhook(
     );
     if let Some(members) = webhook.as_object_mut() {
         members.insert("url".to_owned(), Value::from(redirected.as_str()));
-        let identity = members.shift_remove("http_config");
-        changes.left_out(
-            object,
-            format!("{at}.http_config"),
-            identity.as_ref(),
-            "the run's own receiver speaks plain HTTP and asks nobody who they are",
-        );
+        if members.shift_remove("http_config").is_some() {
+            // Its content is not shown: it may hold credentials, and the report is passed around.
+            changes.add(
+                object,
+                format!("{at}.http_config"),
+                "set",
+                "not set",
+                "the run's own receiver speaks plain HTTP and asks nobody who they are",
+            );
+        }
     }
     Ok(())
 }
@@ -200,4 +203,140 @@ fn arguments(
     arguments.optional("log.level", spec.log_level.as_ref());
     arguments.optional("log.format", spec.log_format.as_ref());
     Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::tests::tree;
+    use crate::mutant::Edit;
+    use crate::render::samples::TREE;
+    use rstest::rstest;
+
+    const SECRET: &str = "Secret/alertmanager-config";
+    const POINTER: &str = "/stringData/alertmanager.yaml";
+
+    fn rendered(tree: &DeployTree, divide_durations_by: u32) -> Result<Rendered, RenderError> {
+        let request = AlertmanagerRequest {
+            listen: ([127, 0, 0, 1], 20004).into(),
+            receiver: "http://127.0.0.1:20005/".parse().unwrap(),
+            divide_durations_by,
+        };
+        render(tree, &request)
+    }
+
+    #[test]
+    fn only_the_webhooks_hosts_differ_from_the_declared_file() {
+        let rendered = rendered(&tree(TREE), 1).unwrap();
+        insta::assert_snapshot!(rendered.files["alertmanager.yml"]);
+        insta::assert_json_snapshot!((rendered.arguments, rendered.changed_values));
+    }
+
+    #[test]
+    fn credentials_of_a_webhook_do_not_reach_the_report() {
+        let rendered = rendered(&tree(TREE), 60).unwrap();
+        let listed = serde_json::to_string(&rendered.changed_values).unwrap();
+        assert!(listed.contains("http_config"), "{listed}");
+        assert!(!listed.contains("credentials"), "{listed}");
+    }
+
+    #[test]
+    fn every_timer_is_divided_also_those_left_to_alertmanager() {
+        let rendered = rendered(&tree(TREE), 60).unwrap();
+        let text = &rendered.files["alertmanager.yml"];
+        for timer in [
+            "group_wait: 500ms",
+            "group_interval: 5s",
+            "repeat_interval: 4m",
+            "group_wait: 0s",
+            "repeat_interval: 1m",
+            "resolve_timeout: 5s",
+        ] {
+            assert!(text.contains(timer), "{timer} in {text}");
+        }
+        let timers = rendered
+            .changed_values
+            .iter()
+            .filter(|c| c.why.starts_with("time is divided"))
+            .count();
+        assert_eq!(timers, 5);
+    }
+
+    #[test]
+    fn routes_are_predicted_with_what_they_inherit() {
+        let root = routes(&tree(TREE)).unwrap();
+        let critical = IndexMap::from([("severity".to_owned(), "critical".to_owned())]);
+        let taken = root.match_route(&critical);
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].receiver, "critical");
+        assert_eq!(taken[0].group_by, ["alertname"]);
+        assert_eq!(taken[0].group_interval, "5m".parse().unwrap());
+        assert_eq!(root.receivers(&IndexMap::new()), ["info"]);
+    }
+
+    #[test]
+    fn the_file_may_be_base64_encoded() {
+        let edited = tree(TREE)
+            .edited(&[
+                Edit::remove(SECRET, "/stringData"),
+                Edit::set(SECRET, "/data", serde_json::json!({"alertmanager.yaml": "cm91dGU6IHtyZWNlaXZlcjogYX0KcmVjZWl2ZXJzOiBbe25hbWU6IGF9XQo="})),
+            ])
+            .unwrap();
+        assert_eq!(routes(&edited).unwrap().receiver, "a");
+    }
+
+    #[rstest]
+    #[case(
+        "info\n  group_by",
+        "inof\n  group_by",
+        "route.receiver: there is no receiver `inof`; the nearest is `info`"
+    )]
+    #[case(
+        "group_wait: 0s",
+        "group_wiat: 0s",
+        "route.routes[0].group_wiat: unknown field"
+    )]
+    #[case(
+        "severity = \"critical\"'], group_wait",
+        "severity'], group_wait",
+        "route.routes[0].matchers[0]: `severity` is not a matcher"
+    )]
+    #[case(
+        "webhook_configs:\n      - url: http://notification-gateway.monitoring:8080/alerts/critical",
+        "slack_configs:\n      - channel: x",
+        "receivers[0].slack_configs: rendering redirects webhooks only"
+    )]
+    #[case(
+        "repeat_interval: 4h",
+        "repeat_interval: 0s",
+        "route.repeat_interval: must not be zero"
+    )]
+    #[case("route:", "route", "does not parse")]
+    fn what_does_not_fit_is_named_with_its_cause(
+        #[case] find: &str,
+        #[case] replace: &str,
+        #[case] says: &str,
+    ) {
+        let tree = tree(TREE)
+            .edited(&[Edit::replace_text(SECRET, POINTER, find, replace)])
+            .unwrap();
+        let error = rendered(&tree, 1).unwrap_err().to_string();
+        assert!(
+            error.contains("Secret/alertmanager-config: stringData[alertmanager.yaml]"),
+            "{error}"
+        );
+        assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn a_retention_that_alertmanagers_flag_does_not_read_is_refused() {
+        let tree = tree(TREE)
+            .edited(&[Edit::set("Alertmanager/alertmanager", "/spec/retention", "5d")])
+            .unwrap();
+        let error = rendered(&tree, 1).unwrap_err().to_string();
+        assert!(
+            error.contains("spec.retention: `5d` is not a duration as Alertmanager's flag reads it"),
+            "{error}"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Arguments of a server, each from exactly one source.
 
+use std::fmt::Display;
+
 use crate::deploy::{DeployError, Object};
 use crate::stack::ChangedValue;
 
@@ -20,12 +22,12 @@ impl Arguments {
     }
 
     /// Adds `--flag=value`.
-    pub(super) fn value(&mut self, flag: &str, value: impl ToString) {
+    pub(super) fn value(&mut self, flag: &str, value: impl Display) {
         self.0.push((format!("--{flag}"), Some(value.to_string())));
     }
 
     /// Adds `--flag=value` if there is a value.
-    pub(super) fn optional(&mut self, flag: &str, value: Option<impl ToString>) {
+    pub(super) fn optional(&mut self, flag: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.value(flag, value);
         }
@@ -69,12 +71,11 @@ impl Arguments {
                 first || name(known) != name(flag)
             }
         });
-        let before = match place {
-            Some(place) => Some(std::mem::replace(&mut self.0[place], new.clone())),
-            None => {
-                self.0.push(new.clone());
-                None
-            }
+        let before = if let Some(place) = place {
+            Some(std::mem::replace(&mut self.0[place], new.clone()))
+        } else {
+            self.0.push(new.clone());
+            None
         };
         let changed = ChangedValue {
             object: object.id(),

@@ -8,8 +8,8 @@ use url::Url;
 use super::arguments::Arguments;
 use super::changes::Changes;
 use super::config::{Alerting, AlertmanagerConfig, Config, Exemplars, Global, StaticConfig, Storage, Tsdb};
-use super::discovery::{Discovery, discover};
-use super::services::services;
+use super::discovery::discover;
+use super::services::{KnownService, services};
 use super::{PrometheusRequest, RenderError, Rendered, ResolvedTarget, rules, scrape, yaml};
 use crate::deploy::kinds::View;
 use crate::deploy::kinds::prometheus::{AlertmanagerEndpoints, PrometheusSpec, ReloadStrategy};
@@ -24,7 +24,7 @@ use crate::units::Span;
 pub(super) const SCRAPE_INTERVAL: Span = Span(Duration::from_secs(30));
 
 /// Retention of an object that gives neither time nor size (prometheus-operator v0.85, API reference).
-const RETENTION: Span = Span(Duration::from_secs(86_400));
+const RETENTION: Span = Span(Duration::from_hours(24));
 
 const FILE: &str = "prometheus.yml";
 
@@ -299,7 +299,7 @@ fn has_service(
         .iter()
         .find(|s| s.namespace == namespace && s.name == declared.name)
     else {
-        let keys: Vec<String> = known.iter().map(|s| s.key()).collect();
+        let keys: Vec<String> = known.iter().map(KnownService::key).collect();
         let wanted = format!("{namespace}/{}", declared.name);
         let hint = nearest(&wanted, keys.iter().map(String::as_str))
             .map_or_else(String::new, |near| format!("; the nearest is {near}"));
@@ -398,4 +398,202 @@ fn arguments(
         arguments.additional(object, index, &argument.name, argument.value.as_deref())?;
     }
     Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::tests::tree;
+    use crate::mutant::Edit;
+    use crate::render::samples::{TREE, addresses, shapes};
+    use crate::stack::OwnJob;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn rendered(
+        tree: &DeployTree,
+        scrapes: &Scrapes,
+        arguments: &[(String, Option<String>, String)],
+    ) -> Result<Rendered, RenderError> {
+        let request = PrometheusRequest {
+            addresses: &addresses(),
+            listen: ([127, 0, 0, 1], 20003).into(),
+            scrapes,
+            rules: &RuleSet::Declared,
+            alertmanagers: &["http://127.0.0.1:20004/".parse().unwrap()],
+            evaluation_interval: None,
+            arguments,
+        };
+        render(tree, &shapes(), &request)
+    }
+
+    fn lines(arguments: &[(String, Option<String>)]) -> String {
+        let one = |(flag, value): &(String, Option<String>)| match value {
+            Some(value) => format!("{flag}={value}"),
+            None => flag.clone(),
+        };
+        arguments.iter().map(one).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_configuration_is_the_operators_with_static_targets() {
+        let rendered = rendered(&tree(TREE), &Scrapes::Declared, &[]).unwrap();
+        assert_eq!(
+            rendered.files.keys().collect::<Vec<_>>(),
+            ["prometheus.yml", "rules/monitoring-alerts.yaml"]
+        );
+        insta::assert_snapshot!(rendered.files["prometheus.yml"]);
+    }
+
+    #[test]
+    fn arguments_come_from_the_object() {
+        let rendered = rendered(&tree(TREE), &Scrapes::Declared, &[]).unwrap();
+        insta::assert_snapshot!(lines(&rendered.arguments));
+    }
+
+    #[test]
+    fn every_change_is_listed_with_its_reason() {
+        let rendered = rendered(&tree(TREE), &Scrapes::Declared, &[]).unwrap();
+        insta::assert_json_snapshot!(rendered.changed_values);
+    }
+
+    #[test]
+    fn a_clones_argument_replaces_the_declared_one_and_is_listed() {
+        let own = [(
+            "--storage.tsdb.retention.time".to_owned(),
+            Some("1h".to_owned()),
+            "to see it end".to_owned(),
+        )];
+        let rendered = rendered(&tree(TREE), &Scrapes::Nothing, &own).unwrap();
+        let retention: Vec<_> = rendered
+            .arguments
+            .iter()
+            .filter(|(flag, _)| flag == "--storage.tsdb.retention.time")
+            .collect();
+        assert_eq!(
+            retention,
+            [&("--storage.tsdb.retention.time".to_owned(), Some("1h".to_owned()))]
+        );
+        let change = rendered.changed_values.last().unwrap();
+        assert_eq!(
+            (change.from.as_str(), change.to.as_str(), change.why.as_str()),
+            ("30d", "1h", "to see it end")
+        );
+        assert!(!rendered.files["prometheus.yml"].contains("scrape_configs"));
+    }
+
+    #[test]
+    fn a_cases_own_job_asks_for_protobuf_when_it_wants_native_histograms() {
+        let job = OwnJob {
+            job: "own".into(),
+            address: "127.0.0.1:1".into(),
+            interval: Duration::from_millis(500),
+            labels: vec![("a".into(), "b".into())],
+            native_histograms: true,
+        };
+        let rendered = rendered(&tree(TREE), &Scrapes::Own(vec![job]), &[]).unwrap();
+        let text = &rendered.files["prometheus.yml"];
+        assert!(
+            text.contains("PrometheusProto") && text.contains("scrape_interval: 500ms"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn targets_are_resolved_as_declared() {
+        let targets = targets(&tree(TREE), &shapes()).unwrap();
+        let told: Vec<_> = targets
+            .iter()
+            .map(|t| {
+                format!(
+                    "{} {} {} {} {}",
+                    t.scrape_job, t.endpoint, t.job, t.interval, t.instances
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "serviceMonitor/monitoring/api-gateway/0 llmoptimizer/api-gateway/metrics api-gateway 15s 2",
+                "serviceMonitor/monitoring/prometheus/0 monitoring/prometheus/web prometheus 30s 1",
+            ]
+        );
+    }
+
+    const MONITOR: &str = "ServiceMonitor/api-gateway";
+
+    #[rstest]
+    #[case::label(
+        &[Edit::set(MONITOR, "/spec/selector/matchLabels/app.kubernetes.io~1name", "api-gatway")],
+        "spec.selector: selects nothing: label app.kubernetes.io/name is `api-gatway` here, the nearest Service llmoptimizer/api-gateway has `api-gateway`"
+    )]
+    #[case::missing_label(
+        &[Edit::set(MONITOR, "/spec/selector/matchLabels/part", "x")],
+        "label part is `x` here, the nearest Service llmoptimizer/api-gateway has no such label"
+    )]
+    #[case::namespace(
+        &[Edit::remove(MONITOR, "/spec/namespaceSelector")],
+        "spec.namespaceSelector: selects nothing: it looks in namespace monitoring, and the nearest Service llmoptimizer/api-gateway is in llmoptimizer"
+    )]
+    #[case::port(
+        &[Edit::set(MONITOR, "/spec/endpoints/0/port", "metric")],
+        "spec.endpoints[0].port: selects nothing: no matched Service has port `metric`: Service llmoptimizer/api-gateway has `http`, `metrics`; the nearest is `metrics`"
+    )]
+    #[case::unknown_field(
+        &[Edit::set("Prometheus/prometheus", "/spec/retentionTime", "30d")],
+        "spec.retentionTime: unknown field"
+    )]
+    #[case::wrong_unit(
+        &[Edit::set("Prometheus/prometheus", "/spec/retention", "30 days")],
+        "spec.retention: `30 days` is not a duration"
+    )]
+    #[case::timeout(
+        &[Edit::set(MONITOR, "/spec/endpoints/0/scrapeTimeout", "20s")],
+        "spec.endpoints[0].scrapeTimeout: 20s is longer than the scrape interval 15s"
+    )]
+    #[case::alertmanager(
+        &[Edit::set("Prometheus/prometheus", "/spec/alerting/alertmanagers/0/name", "alertmanger")],
+        "there is no Service monitoring/alertmanger; the nearest is monitoring/alertmanager"
+    )]
+    #[case::external_label(
+        &[Edit::set("Prometheus/prometheus", "/spec/externalLabels/prometheus_replica", "x")],
+        "spec.externalLabels.prometheus_replica: the operator sets this label itself"
+    )]
+    #[case::additional_argument(
+        &[Edit::set("Prometheus/prometheus", "/spec/additionalArgs", json!([{"name": "storage.tsdb.path", "value": "x"}]))],
+        "spec.additionalArgs[0].name: `--storage.tsdb.path` is set"
+    )]
+    fn what_does_not_fit_is_named_with_its_cause(#[case] edits: &[Edit], #[case] says: &str) {
+        let tree = tree(TREE).edited(edits).unwrap();
+        let error = rendered(&tree, &Scrapes::Declared, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("all.yaml:"), "{error}");
+        assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn an_endpoint_without_an_address_is_named() {
+        let request = PrometheusRequest {
+            addresses: &super::super::Addresses::default(),
+            listen: ([127, 0, 0, 1], 1).into(),
+            scrapes: &Scrapes::Declared,
+            rules: &RuleSet::Nothing,
+            alertmanagers: &[],
+            evaluation_interval: None,
+            arguments: &[],
+        };
+        let error = render(&tree(TREE), &shapes(), &request).unwrap_err().to_string();
+        assert!(
+            error.starts_with("ServiceMonitor/api-gateway scrapes llmoptimizer/api-gateway/metrics, but"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn without_declared_alertmanagers_alerts_go_nowhere() {
+        let tree = tree(TREE)
+            .edited(&[Edit::remove("Prometheus/prometheus", "/spec/alerting")])
+            .unwrap();
+        let rendered = rendered(&tree, &Scrapes::Declared, &[]).unwrap();
+        assert!(!rendered.files["prometheus.yml"].contains("alertmanagers"));
+    }
 }

@@ -65,8 +65,8 @@ pub fn text<'g>(groups: impl IntoIterator<Item = &'g RuleGroup>) -> Result<Strin
     yaml::write("rule file", &File { groups })
 }
 
-/// One rule file an object, by path relative to the server's folder: `rules/<namespace>-<name>.yaml`,
-/// as the operator names them (prometheus-operator v0.85, pkg/operator/rules.go).
+/// One rule file an object, by path relative to the server's folder: `rules/<namespace>-<name>.yaml`.
+/// The operator writes one file an object too, with the object's UID in its name.
 pub fn files(groups: &[RuleGroup]) -> Result<IndexMap<String, String>, RenderError> {
     let mut objects: IndexMap<(&str, &str), Vec<&RuleGroup>> = IndexMap::new();
     for group in groups {
@@ -121,6 +121,6 @@ spec:
     fn rules_are_written_as_declared() {
         let files = files(&tree(TREE).rule_groups().unwrap()).unwrap();
         assert_eq!(files.keys().collect::<Vec<_>>(), ["rules/monitoring-alerts.yaml"]);
-        insta::assert_snapshot!(files["rules/monitoring-alerts.yaml"], @"");
+        insta::assert_snapshot!(files["rules/monitoring-alerts.yaml"]);
     }
 }

@@ -32,6 +32,7 @@ use crate::component::receiver::Receiver;
 use crate::deploy::DeployTree;
 use crate::progress::Progress;
 use crate::render::Addresses;
+use crate::runner::Died;
 use crate::seed::Seed;
 use crate::shapes::Shapes;
 use crate::stack::Stack;
@@ -434,9 +435,6 @@ pub struct AttachRequest {
     pub progress: Progress,
 }
 
-/// Whether the shared servers can still be relied on: why not, none while they run.
-pub type Died = Arc<dyn Fn() -> Option<String> + Send + Sync>;
-
 /// A warm stack in use. Its clones run in this process; its shared servers are the keeper's.
 #[derive(Clone)]
 pub struct Attached {
@@ -520,6 +518,7 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
         receiver: Some(warm.receiver.clone()),
     };
     let addresses = with_servers(&played, prometheus_at, alertmanager_at);
+    grounds.keeps_data(&prometheus, &warm.prometheus_data);
     let workshop = LocalWorkshop::new(Arc::new(grounds), addresses, artifacts, Some(folder));
     let stack = Stack {
         prometheus,

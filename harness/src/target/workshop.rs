@@ -18,6 +18,7 @@ use super::folder::RunFolder;
 use super::ports;
 use super::process::{End, Process, Program};
 use super::server::{Place, Server};
+use crate::component::ClientError;
 use crate::component::alertmanager::Alertmanager;
 use crate::component::prometheus::Prometheus;
 use crate::deploy::DeployTree;
@@ -53,6 +54,8 @@ pub(super) struct Grounds {
     /// How often each drift found something to change.
     made: Mutex<Vec<usize>>,
     changed_values: Mutex<BTreeSet<ChangedValue>>,
+    /// Data folders of the servers, by their address.
+    data: Mutex<BTreeMap<String, PathBuf>>,
     /// How often each name was given to a clone, by the folder that keeps its artifacts.
     names: Mutex<BTreeMap<PathBuf, u32>>,
 }
@@ -75,6 +78,7 @@ impl Grounds {
             folder,
             cancel,
             changed_values: Mutex::default(),
+            data: Mutex::default(),
             names: Mutex::default(),
         }
     }
@@ -148,7 +152,24 @@ impl Grounds {
         self.note(&rendered.changed_values);
         let rendered = self.drift(rendered, "prometheus");
         let server = Server::write(place(self.executable("prometheus")?, listen), &rendered)?;
-        Ok((server, Prometheus::new(address(listen)?)?))
+        let client = Prometheus::new(address(listen)?)?;
+        self.keeps_data(&client, server.data());
+        Ok((server, client))
+    }
+
+    /// Remembers where a server keeps its data.
+    pub(super) fn keeps_data(&self, server: &Prometheus, data: &Path) {
+        let mut known = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(server.base().to_string(), data.to_owned());
+    }
+
+    /// Where a server of this target keeps its data.
+    fn data_of(&self, server: &Prometheus) -> Result<PathBuf, Failure> {
+        let known = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get(server.base().as_str())
+            .cloned()
+            .ok_or_else(|| Failure::Environment(format!("{} is not a server of this target", server.base())))
     }
 
     /// An Alertmanager, rendered, drifted and written, and its client.
@@ -315,6 +336,18 @@ impl LocalWorkshop {
         }
     }
 
+    async fn take_snapshot(&self, server: &Prometheus, name: &str) -> Result<PathBuf, Failure> {
+        let data = self.grounds.data_of(server)?;
+        let snapshot = server.snapshot(false).await.map_err(|error| match error {
+            ClientError::Refused { .. } => Failure::Refused(error.to_string()),
+            error => error.into(),
+        })?;
+        let from = data.join("snapshots").join(snapshot);
+        let to = self.folder.join("snapshots").join(file_name(name));
+        move_folder(&from, &to).map_err(|error| Failure::file(&error, "taking the snapshot", &from))?;
+        Ok(to)
+    }
+
     async fn run_tool(
         &self,
         tool: &str,
@@ -413,6 +446,14 @@ impl Workshop for LocalWorkshop {
     ) -> BoxFuture<'_, Result<ToolOutput, WorkshopError>> {
         let tool = tool.to_owned();
         async move { Ok(self.run_tool(&tool, arguments, folder, bound).await?) }.boxed()
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        server: &'a Prometheus,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<PathBuf, WorkshopError>> {
+        async move { Ok(self.take_snapshot(server, name).await?) }.boxed()
     }
 
     fn scratch(&self, name: &str) -> Result<PathBuf, WorkshopError> {

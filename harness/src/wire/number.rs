@@ -65,10 +65,13 @@ pub(crate) fn write_labels<'a>(out: &mut String, labels: impl IntoIterator<Item 
     }
 }
 
+/// Name, labels and what follows them of a sample line.
+pub(crate) type SeriesParts<'a> = (&'a str, Vec<(String, String)>, &'a str);
+
 /// Splits one sample line into name, labels and what follows the labels.
 ///
 /// Strict: one spelling only, the one that is written here.
-pub(crate) fn read_series(line: &str) -> Result<(&str, Vec<(String, String)>, &str), &'static str> {
+pub(crate) fn read_series(line: &str) -> Result<SeriesParts<'_>, &'static str> {
     let end = line
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
         .ok_or("a sample needs a value after its name")?;

@@ -127,8 +127,9 @@ impl<W: io::Write> Writer<W> {
 ///
 /// Its parser multiplies the seconds by 1000 and cuts the fraction off
 /// (`int64(ts * 1000)`, model/textparse/openmetricsparse.go, Prometheus 3.16),
-/// so that some milliseconds written as they are arrive one too early; those
-/// get another digit, a tenth of a millisecond, which the cut removes.
+/// so that a few in a thousand milliseconds written as they are would arrive one
+/// too early (none between 2004 and 2038, as doubles happen to fall); those get
+/// another digit, a tenth of a millisecond, which the cut removes.
 fn write_timestamp(out: &mut String, milliseconds: i64) {
     let (sign, size) = (
         if milliseconds < 0 { "-" } else { "" },

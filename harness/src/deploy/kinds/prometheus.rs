@@ -11,6 +11,7 @@ use crate::deploy::typed::IntOrString;
 use crate::units::{Bytes, Span};
 
 /// A Prometheus server.
+#[expect(clippy::struct_excessive_bools, reason = "the fields are the operator's API")]
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PrometheusSpec {

@@ -23,6 +23,7 @@ pub(crate) struct ServiceSpec {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "some are known only so that they are not refused")]
+#[expect(clippy::struct_field_names, reason = "the names are the Kubernetes API's")]
 pub(crate) struct Port {
     /// Name, absent on a Service with a single port.
     #[serde(default)]

@@ -50,23 +50,42 @@ pub(crate) struct Churn {
 impl Churn {
     /// Replaces `share` of the members per minute; a tick is so many seconds long.
     pub(crate) fn new(members: u64, share: f64, tick: f64) -> Self {
+        // Times the most members that there are (below 2^27) still a u64; more ticks than any run has.
+        const LONGEST_LIFE: u64 = 1 << 36;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "positive, and saturating is right"
         )]
-        let life = (share > 0.0).then(|| ((60.0 / share / tick).round() as u64).max(1));
+        let life = (share > 0.0).then(|| ((60.0 / share / tick).round() as u64).clamp(1, LONGEST_LIFE));
         Self {
             members: members.max(1),
             life,
         }
     }
 
-    /// Generation of a member at a tick. Members are replaced one after the other, evenly over a life.
+    /// Ticks that a member is ahead of the first. Members are replaced one after the other, evenly over a life.
+    fn phase(self, member: u64, life: u64) -> u64 {
+        member * life / self.members
+    }
+
+    /// Generation of a member at a tick.
     pub(crate) fn generation(self, member: u64, tick: u64) -> u64 {
-        self.life.map_or(0, |life| {
-            let phase = u128::from(member) * u128::from(life) / u128::from(self.members);
-            u64::try_from((u128::from(tick) + phase) / u128::from(life)).unwrap_or(u64::MAX)
+        self.life
+            .map_or(0, |life| tick.saturating_add(self.phase(member, life)) / life)
+    }
+
+    /// Whether a generation of a member begins at a tick.
+    fn begins(self, member: u64, tick: u64) -> bool {
+        self.life
+            .is_some_and(|life| tick.saturating_add(self.phase(member, life)).is_multiple_of(life))
+    }
+
+    /// First tick at which a member is of a later generation than this.
+    pub(crate) fn replaced_at(self, member: u64, generation: u64) -> Option<u64> {
+        self.life.map(|life| {
+            let end = generation.saturating_add(1).saturating_mul(life);
+            end.saturating_sub(self.phase(member, life))
         })
     }
 
@@ -173,9 +192,7 @@ impl Plan {
         batch
             .stamp_values((slot.first..slot.first + slot.count).map(|member| self.value(member, slot.round)));
         if self.churn.any() && slot.round > 0 {
-            self.stamp_generations(batch, slot, |member| {
-                self.churn.generation(member, slot.round) != self.churn.generation(member, slot.round - 1)
-            });
+            self.stamp_generations(batch, slot, |member| self.churn.begins(member, slot.round));
         }
         Ok(())
     }
@@ -357,9 +374,9 @@ mod tests {
         /// forall plans: the ledger of all batches is that of their decoded bodies
         #[test]
         fn the_ledger_is_what_the_bodies_say(
-            series in 1u64..60, per_second in 1u64..40, ms in 1u64..2_000, churn in prop_oneof![Just(0.0), 1.0..300.0], batch in 1u64..25
+            series in 1u32..60, per_second in 1u32..40, ms in 1u64..2_000, churn in prop_oneof![Just(0.0), 1.0..300.0], batch in 1u64..25
         ) {
-            let plan = Plan::new(&load(series, (series * per_second) as f64, ms, churn, batch)).unwrap();
+            let plan = Plan::new(&load(series.into(), f64::from(series * per_second), ms, churn, batch)).unwrap();
             let start_unix = 1_800_000_000_000;
             let mut sent = Sent::new(plan.clone(), start_unix);
             let mut read = Ledger::default();
@@ -387,21 +404,35 @@ mod tests {
 
         /// forall series, rounds: timestamps of a series grow
         #[test]
-        fn timestamps_of_a_series_grow(series in 1u64..5_000, per_second in 1u64..=1_000, round in 0u64..10_000, group in 0u64..50) {
-            let plan = Plan::new(&load(series, (series * per_second) as f64, 1_000, 0.0, 100)).unwrap();
+        fn timestamps_of_a_series_grow(series in 1u32..5_000, per_second in 1u32..=1_000, round in 0u64..10_000, group in 0u64..50) {
+            let plan = Plan::new(&load(series.into(), f64::from(series * per_second), 1_000, 0.0, 100)).unwrap();
             let group = group % plan.rounds().groups();
             let at = |round| plan.timestamp(plan.rounds().slot(round, group), 1_800_000_000_000);
             prop_assert!(at(round) < at(round + 1));
         }
 
+        /// forall members, ticks: a generation ends where the next one begins
+        #[test]
+        fn generations_end_where_the_next_begins(members in 1u64..500, share in 0.01..5.0, member in 0u64..500, tick in 0u64..1_000_000) {
+            let churn = Churn::new(members, share, 0.01);
+            let member = member % members;
+            let generation = churn.generation(member, tick);
+            let end = churn.replaced_at(member, generation).unwrap();
+            prop_assert!(end > tick);
+            prop_assert_eq!(churn.generation(member, end - 1), generation);
+            prop_assert_eq!(churn.generation(member, end), generation + 1);
+            prop_assert!(churn.begins(member, end));
+            prop_assert_eq!(churn.begins(member, tick), tick == 0 && generation == 0 && member == 0 || tick > 0 && churn.generation(member, tick - 1) != generation);
+        }
+
         /// forall churn: in each minute the given share of the series is replaced, give or take one
         #[test]
-        fn churn_is_the_share_replaced_per_minute(members in 1u64..2_000, percent in 1u64..=100, minute in 0u64..100) {
-            let churn = Churn::new(members, percent as f64 / 100.0, 0.001);
+        fn churn_is_the_share_replaced_per_minute(members in 1u64..2_000, percent in 1u32..=100, minute in 0u64..100) {
+            let churn = Churn::new(members, f64::from(percent) / 100.0, 0.001);
             let replaced: u64 = (0..members)
                 .map(|member| churn.generation(member, (minute + 1) * 60_000) - churn.generation(member, minute * 60_000))
                 .sum();
-            let expected = members * percent / 100;
+            let expected = members * u64::from(percent) / 100;
             prop_assert!(replaced.abs_diff(expected) <= 2, "{} instead of {}", replaced, expected);
         }
     }

@@ -119,7 +119,7 @@ async fn a_load_can_be_stopped() {
     let stop = CancellationToken::new();
     stop.cancel();
     let long = Load {
-        duration: Duration::from_secs(3_600),
+        duration: Duration::from_hours(1),
         ..load(endpoint)
     };
     let outcome = send(long, stop).await.unwrap();

@@ -271,10 +271,9 @@ mod tests {
 
     fn any_route() -> impl Strategy<Value = Route> {
         let one = ("[a-z]", "[ab]=\"[xy]\"", any::<bool>());
-        one.clone()
-            .prop_map(|(receiver, matchers, continues)| leaf(&receiver, &matchers, continues, vec![]))
+        one.prop_map(|(receiver, matchers, continues)| leaf(&receiver, &matchers, continues, vec![]))
             .prop_recursive(3, 12, 3, move |below| {
-                (one.clone(), prop::collection::vec(below, 0..3)).prop_map(
+                (one, prop::collection::vec(below, 0..3)).prop_map(
                     |((receiver, matchers, continues), routes)| leaf(&receiver, &matchers, continues, routes),
                 )
             })

@@ -1,7 +1,7 @@
 //! Protobuf exposition: length-delimited `io.prometheus.client.MetricFamily`
 //! messages, the only exposition that carries native histograms.
 //!
-//! Field numbers from io/prometheus/client/metrics.proto (prometheus/client_model
+//! Field numbers from io/prometheus/client/metrics.proto (`prometheus/client_model`
 //! 0.6, and its copy in Prometheus 3.16).
 
 use indexmap::IndexMap;
@@ -11,7 +11,7 @@ use super::{Family, Metric, Value};
 
 /// Breadth of the zero bucket that is declared for native histograms: 2^-128,
 /// the default of Prometheus' Go client (`DefNativeHistogramZeroThreshold`,
-/// client_golang 1.23).
+/// `client_golang` 1.23).
 pub const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 
 /// Why bytes are not families.

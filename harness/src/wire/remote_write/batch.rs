@@ -134,7 +134,7 @@ fn field_width(length: usize) -> usize {
 }
 
 impl Batch {
-    /// Lays out and compresses one sample for each series; stamp it before sending.
+    /// Lays out and compresses one sample for each series: value 0 at time 0, until it is stamped.
     pub fn new<'a>(series: impl IntoIterator<Item = Labels<'a>>) -> Result<Self, BatchError> {
         // Tags: field number << 3 | wire type (0 varint, 1 eight bytes, 2 length-delimited).
         const TIMESERIES: u8 = 1 << 3 | 2;
@@ -199,7 +199,7 @@ impl Batch {
                 _ => None,
             })
             .collect();
-        Ok(Self {
+        let mut batch = Self {
             uncompressed: layout.bytes.len(),
             values: values.into_iter().map(|at| compressed.place(at)).collect(),
             varying: varying
@@ -208,7 +208,10 @@ impl Batch {
                 .collect(),
             timestamps,
             body: compressed.body,
-        })
+        };
+        // All noughts are no varint of this width; from here on the body is valid at any time.
+        batch.stamp_timestamp(0)?;
+        Ok(batch)
     }
 
     /// Number of series.
@@ -447,7 +450,7 @@ mod tests {
                 .collect();
             let mut batch = make(&series, None);
             for (timestamp, first) in stampings {
-                let numbers: Vec<f64> = (0..series.len()).map(|n| first + n as f64).collect();
+                let numbers: Vec<f64> = series.iter().zip(0u32..).map(|(_, n)| first + f64::from(n)).collect();
                 batch.stamp_timestamp(timestamp).unwrap();
                 batch.stamp_values(numbers.iter().copied());
                 prop_assert_eq!(decode(batch.body()).unwrap(), structs(&series, timestamp, &numbers));
@@ -497,6 +500,15 @@ mod tests {
         assert!(!batch.rewrite(0, b"1"), "another width");
         assert!(!batch.rewrite(2, b"000001"), "no such series");
         assert!(!make(&many(1), None).rewrite(0, b"000001"), "no varying label");
+    }
+
+    #[test]
+    fn a_batch_that_was_not_stamped_is_valid() {
+        let series = many(3);
+        assert_eq!(
+            decode(make(&series, None).body()).unwrap(),
+            structs(&series, 0, &[0.0; 3])
+        );
     }
 
     #[test]

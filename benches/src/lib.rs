@@ -1,1 +1,0 @@
-//! Micro-benchmarks of the harness live in `benches/`; this library is empty on purpose.

@@ -1,0 +1,86 @@
+//! `conform doctor`: what is there, what is missing, why, and how to get it; and `conform acquire`.
+
+use std::fmt::Write;
+
+use clap::Args;
+
+use super::{CliError, Shell, print, say};
+use crate::catalog::{DoctorLine, DoctorState, cache_folder};
+use crate::session::{COMPONENTS, unavailable};
+use crate::verdict::Exit;
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn doctor(args: &DoctorArgs, shell: &Shell) -> Result<Exit, CliError> {
+    let project = shell.project()?;
+    let lines = project.catalog.doctor(&cache_folder(), &shell.cancel).await;
+    if args.json {
+        let text =
+            serde_json::to_string_pretty(&lines).map_err(|error| CliError::Environment(error.to_string()))?;
+        print(&text);
+    } else {
+        print(&table(&lines));
+    }
+    let unavailable = lines.iter().any(|line| line.state == DoctorState::Unavailable);
+    Ok(if unavailable {
+        Exit::Environment
+    } else {
+        Exit::Success
+    })
+}
+
+/// Aligned lines; what is passed over and what to do about it stand below.
+fn table(lines: &[DoctorLine]) -> String {
+    let width = lines
+        .iter()
+        .map(|line| line.subject.len())
+        .max()
+        .unwrap_or_default();
+    let mut text = String::new();
+    for line in lines {
+        let version = line
+            .version
+            .as_deref()
+            .map(|version| format!("{version}  "))
+            .unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "{:11}  {:width$}  {version}{}",
+            line.state.name(),
+            line.subject,
+            line.says
+        );
+        for tried in &line.tried {
+            let _ = writeln!(text, "{:11}  {:width$}  passed over: {tried}", "", "");
+        }
+        if let Some(remedy) = &line.remedy {
+            let _ = writeln!(text, "{:11}  {:width$}  remedy: {remedy}", "", "");
+        }
+    }
+    text
+}
+
+pub(super) async fn acquire(shell: &Shell) -> Result<Exit, CliError> {
+    let project = shell.project()?;
+    let acquired = project
+        .catalog
+        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .await;
+    for one in acquired.values().flatten() {
+        print(&format!("{} {}: {}", one.component, one.version, one.origin));
+    }
+    let missing = unavailable(&acquired);
+    for line in &missing {
+        say(&format!("conform: {line}"));
+    }
+    Ok(if missing.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Environment
+    })
+}

@@ -1,0 +1,86 @@
+//! `conform mutate`: breaks the stack on purpose and says which case noticed.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{CliError, ReportArgs, Shell, colour, print, say};
+use crate::catalog::cache_folder;
+use crate::mutation::{Options, run};
+use crate::report::MutantOutcome;
+use crate::runner::plan::{Selection, select};
+use crate::seed::Seed;
+use crate::session::{COMPONENTS, runs_folder, unavailable, usual_side_by_side};
+use crate::verdict::Exit;
+
+#[derive(Debug, Args)]
+pub(super) struct MutateArgs {
+    /// A case (metrics/retention-time) or an area (metrics) whose mutants to run [default: all]
+    #[arg(long = "case", value_name = "ID")]
+    cases: Vec<String>,
+    /// A mutant to run, as `conform list --mutants` shows it [default: all]
+    #[arg(long = "mutant", value_name = "ID")]
+    mutants: Vec<String>,
+    #[command(flatten)]
+    report: ReportArgs,
+    /// Stacks side by side, at most [default: three a core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliError> {
+    let project = shell.project()?;
+    let cases = select(
+        &shell.cases,
+        &Selection {
+            profile: None,
+            cases: args.cases,
+        },
+    )?;
+    let acquired = project
+        .catalog
+        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .await;
+    if let [first, ..] = &unavailable(&acquired)[..] {
+        return Err(CliError::Environment(first.clone()));
+    }
+    let seed = args.report.seed.unwrap_or_else(Seed::fresh);
+    let folder = runs_folder().join(format!("mutate-{seed}-{}", std::process::id()));
+    let options = Options {
+        seed,
+        report: args.report.report.clone(),
+        folder: folder.clone(),
+        side_by_side: args.jobs.unwrap_or_else(usual_side_by_side),
+        mutants: args.mutants,
+    };
+    let report = run(
+        &project,
+        &cases,
+        Arc::new(acquired),
+        &options,
+        &shell.progress,
+        &shell.cancel,
+    )
+    .await;
+    let _ = std::fs::remove_dir_all(&folder);
+    print(&report.table(colour()));
+    report
+        .write(&args.report.report)
+        .map_err(|error| CliError::Environment(error.to_string()))?;
+    say(&format!(
+        "report: {}",
+        args.report.report.join("mutation.json").display()
+    ));
+    if shell.cancel.is_cancelled() {
+        return Ok(Exit::Environment);
+    }
+    let survived = report
+        .mutants
+        .iter()
+        .any(|mutant| mutant.outcome == MutantOutcome::Survived);
+    Ok(match report.mutants.is_empty() {
+        true => Exit::Partial,
+        false if survived => Exit::Failed,
+        false => Exit::Success,
+    })
+}

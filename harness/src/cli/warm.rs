@@ -1,0 +1,245 @@
+//! `conform up`, `down` and `status`: stacks that stay warm between runs.
+//!
+//! `up` starts this program again as the stack's keeper (the hidden command `keep`), which outlives
+//! it, and waits until the keeper says that the stack is up.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use super::run::TargetName;
+use super::{CliError, Shell, print};
+use crate::catalog::cache_folder;
+use crate::project::Places;
+use crate::seed::Seed;
+use crate::session::{COMPONENTS, runs_folder, unavailable};
+use crate::target::UpRequest;
+use crate::target::warm::{self, Down, Status, WarmError, WarmStack};
+use crate::units::format_duration;
+use crate::verdict::Exit;
+
+/// Longest a keeper may take from its start until its stack is up; the servers are obtained before.
+const UP_BOUND: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Args)]
+pub(super) struct UpArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// Where the stack runs
+    #[arg(long, value_enum, default_value = "local")]
+    target: TargetName,
+    /// Seed of what is played [default: a fresh one]
+    #[arg(long, value_name = "HEX")]
+    seed: Option<Seed>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NameArgs {
+    /// Name of the warm stack
+    #[arg(long, default_value = "default", value_name = "NAME", value_parser = stack_name)]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// Name of the warm stack [default: all]
+    #[arg(long, value_name = "NAME", value_parser = stack_name)]
+    name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeepArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    #[arg(long)]
+    seed: Seed,
+}
+
+/// A name that can be part of a file's name.
+fn stack_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !text.is_empty() && text.len() <= 40 && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("use up to 40 lower-case letters, digits and dashes".to_owned())
+    }
+}
+
+fn environment(error: impl std::fmt::Display) -> CliError {
+    CliError::Environment(error.to_string())
+}
+
+pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
+    let TargetName::Local = args.target;
+    // Bad input and missing servers are said here, not in a log of a process in the background.
+    let project = shell.project()?;
+    let acquired = project
+        .catalog
+        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .await;
+    if let [first, ..] = &unavailable(&acquired)[..] {
+        return Err(environment(first));
+    }
+    let name = args.name.name;
+    let state = warm::state_file(&runs_folder(), &name);
+    if let Status::Up { pid, .. } | Status::Starting { pid } = warm::status(&state).map_err(environment)? {
+        return Err(environment(WarmError::Running { pid, path: state }));
+    }
+    std::fs::create_dir_all(runs_folder()).map_err(|error| {
+        environment(format!(
+            "the folder {} cannot be made: {error}",
+            runs_folder().display()
+        ))
+    })?;
+    let mut keeper = Command::new(std::env::current_exe().map_err(environment)?);
+    keeper.args(place_arguments(&shell.places, &project.root));
+    keeper.args([
+        "keep",
+        "--name",
+        &name,
+        "--seed",
+        &args.seed.unwrap_or_else(Seed::fresh).to_string(),
+    ]);
+    let log = kept_folder(&name).join("keeper.log");
+    let pid = warm::start_keeper(keeper, &log).map_err(environment)?;
+    shell.progress.step(
+        "stack",
+        format!("keeper {pid} brings it up, log: {}", log.display()),
+    );
+    let stack = warm::wait_up(&state, pid, UP_BOUND).await.map_err(environment)?;
+    shell.progress.done(
+        "stack",
+        format!("up in {}", format_duration(seconds(stack.up_seconds))),
+    );
+    print(&describe(&name, pid, &stack));
+    Ok(Exit::Success)
+}
+
+/// The places as arguments, absolute, since the keeper may outlive the current folder.
+fn place_arguments(places: &Places, root: &std::path::Path) -> Vec<std::ffi::OsString> {
+    let mut arguments = vec!["--root".into(), absolute(root).into()];
+    let given = [
+        ("--contract", &places.contract),
+        ("--deploy", &places.deploy),
+        ("--catalog", &places.catalog),
+    ];
+    for (flag, place) in given {
+        if let Some(place) = place {
+            arguments.extend([flag.into(), absolute(place).into()]);
+        }
+    }
+    arguments
+}
+
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Where a keeper leaves its log and its servers' configurations and logs.
+fn kept_folder(name: &str) -> PathBuf {
+    cache_folder().join("warm").join(name)
+}
+
+pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError> {
+    let project = shell.project()?;
+    let acquired = project
+        .catalog
+        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .await;
+    let runs = runs_folder();
+    let name = args.name.name;
+    warm::keep(
+        UpRequest {
+            tree: project.tree,
+            shapes: project.shapes,
+            acquired: Arc::new(acquired),
+            drifts: Vec::new(),
+            seed: args.seed,
+            folder: runs.join(format!("warm-{name}-{}", std::process::id())),
+            artifacts: kept_folder(&name).join("artifacts"),
+            cancel: shell.cancel.clone(),
+            progress: shell.progress.clone(),
+        },
+        &warm::state_file(&runs, &name),
+    )
+    .await
+    .map_err(environment)?;
+    Ok(Exit::Success)
+}
+
+pub(super) async fn down(args: &NameArgs) -> Result<Exit, CliError> {
+    let state = warm::state_file(&runs_folder(), &args.name);
+    print(match warm::down(&state).await.map_err(environment)? {
+        Down::Absent => "no warm stack of that name runs",
+        Down::Stopped => "taken down",
+        Down::Swept => "its keeper had ended before; what it left is removed",
+    });
+    Ok(Exit::Success)
+}
+
+pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
+    let runs = runs_folder();
+    let names = match &args.name {
+        Some(name) => vec![name.clone()],
+        None => warm::names(&runs).map_err(environment)?,
+    };
+    let mut exit = Exit::Success;
+    if names.is_empty() {
+        print("no warm stack runs; `conform up` starts one");
+    }
+    for name in names {
+        match warm::status(&warm::state_file(&runs, &name)).map_err(environment)? {
+            Status::Absent => print(&format!(
+                "{name}: does not run; `conform up --name {name}` starts it"
+            )),
+            Status::Starting { pid } => print(&format!("{name}: keeper {pid} is starting it")),
+            Status::Up { pid, stack } => print(&describe(&name, pid, &stack)),
+            Status::Failed(why) => {
+                exit = Exit::Environment;
+                print(&format!("{name}: failed: {why}"));
+            }
+            Status::Dead { pid } => {
+                exit = Exit::Environment;
+                print(&format!(
+                    "{name}: its keeper {pid} was killed; `conform down --name {name}` clears it"
+                ));
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn describe(name: &str, pid: u32, stack: &WarmStack) -> String {
+    let age = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(seconds(stack.since));
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{name}: up for {}, keeper {pid}, seed {}",
+        format_duration(age),
+        stack.seed
+    );
+    let _ = writeln!(
+        text,
+        "  ready after    {}",
+        format_duration(seconds(stack.up_seconds))
+    );
+    for (what, url) in [
+        ("prometheus", &stack.prometheus),
+        ("alertmanager", &stack.alertmanager),
+        ("receiver", &stack.receiver),
+    ] {
+        let _ = writeln!(text, "  {what:13}  {url}");
+    }
+    text
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}

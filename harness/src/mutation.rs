@@ -1,0 +1,206 @@
+//! Mutation: the stack broken on purpose, one named change at a time, to see
+//! whether the case that owns the change notices.
+//!
+//! Every mutant gets a stack of its own, brought up from the edited tree with
+//! the drifts put on. Only a `fail` verdict of the owning case kills it: a
+//! stack that does not come up, or a case that could not look, proves nothing
+//! about the case. Each case first runs on the unchanged stack, since a case
+//! that always fails would kill everything.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::case::Case;
+use crate::catalog::Acquisition;
+use crate::mutant::{Edit, Mutant};
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::report::{MutantOutcome, MutantReport, MutationReport};
+use crate::runner::{Runner, Shared};
+use crate::seed::Seed;
+use crate::target::UpRequest;
+use crate::target::local::LocalStack;
+use crate::verdict::Verdict;
+
+/// How a mutation run is to go.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Seed of everything random.
+    pub seed: Seed,
+    /// The report's folder.
+    pub report: PathBuf,
+    /// Folder for what the stacks need while they run.
+    pub folder: PathBuf,
+    /// Stacks side by side, at most.
+    pub side_by_side: usize,
+    /// Ids of the mutants to run; all when empty.
+    pub mutants: Vec<String>,
+}
+
+/// Name of the unchanged run among the mutants of a case.
+pub const BASELINE: &str = "unchanged";
+
+/// Runs the mutants of `cases`.
+pub async fn run(
+    project: &Project,
+    cases: &[Case],
+    acquired: Arc<Acquisition>,
+    options: &Options,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> MutationReport {
+    let mut work: Vec<(Case, Option<Mutant>)> = Vec::new();
+    for case in cases {
+        let mutants: Vec<Mutant> = (case.mutants)()
+            .into_iter()
+            .filter(|mutant| options.mutants.is_empty() || options.mutants.iter().any(|id| id == mutant.id))
+            .collect();
+        if !mutants.is_empty() {
+            work.push((case.clone(), None));
+            work.extend(mutants.into_iter().map(|mutant| (case.clone(), Some(mutant))));
+        }
+    }
+    // The longest first, so that none of them is left to run alone at the end.
+    work.sort_by_key(|(case, _)| std::cmp::Reverse(case.bound));
+    let total = work.len();
+    let runs = work.into_iter().enumerate().map(|(number, (case, mutant))| {
+        let acquired = acquired.clone();
+        async move {
+            let name = mutant.as_ref().map_or(BASELINE, |mutant| mutant.id);
+            let subject = format!("{} {name}", case.id);
+            progress.step(
+                &subject,
+                format!(
+                    "{} of {total}: {}",
+                    number + 1,
+                    mutant.as_ref().map_or("nothing changed", |m| m.change)
+                ),
+            );
+            let started = Instant::now();
+            let ended = one(project, &case, mutant.as_ref(), acquired, options, cancel).await;
+            let seconds = started.elapsed().as_secs_f64();
+            let report = report(&case, mutant.as_ref(), ended, seconds);
+            progress.done(&subject, format!("{:?}", report.outcome).to_lowercase());
+            report
+        }
+    });
+    let mut mutants: Vec<MutantReport> = futures::stream::iter(runs)
+        .buffer_unordered(options.side_by_side.max(1))
+        .collect()
+        .await;
+    let place = |id: &str| cases.iter().position(|case| case.id == id);
+    mutants.sort_by(|a, b| {
+        (place(&a.case), a.id != BASELINE, &a.id).cmp(&(place(&b.case), b.id != BASELINE, &b.id))
+    });
+    MutationReport {
+        seed: options.seed,
+        mutants,
+    }
+}
+
+/// The verdict of `case` on a stack with `mutant`, and its reason.
+async fn one(
+    project: &Project,
+    case: &Case,
+    mutant: Option<&Mutant>,
+    acquired: Arc<Acquisition>,
+    options: &Options,
+    cancel: &CancellationToken,
+) -> Result<(Verdict, Option<String>), String> {
+    let edits = mutant.map_or(&[][..], |mutant| &mutant.edits);
+    let tree = Arc::new(project.tree.edited(edits).map_err(|error| error.to_string())?);
+    let drifts: Vec<Edit> = edits.iter().filter(|edit| edit.is_drift()).cloned().collect();
+    let place = PathBuf::from(case.id).join(mutant.map_or(BASELINE, |mutant| mutant.id));
+    let report = options.report.join("mutants").join(&place);
+    let folder = options.folder.join(&place);
+    for folder in [&report, &folder] {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
+    }
+    let stack = LocalStack::up(UpRequest {
+        tree: tree.clone(),
+        shapes: project.shapes.clone(),
+        acquired,
+        drifts,
+        seed: options.seed,
+        folder: folder.clone(),
+        artifacts: report.join("artifacts").join("stack"),
+        cancel: cancel.clone(),
+        progress: Progress::silent(),
+    })
+    .await
+    .map_err(|error| format!("the stack did not come up: {error}"))?;
+    let stack = Arc::new(stack);
+    let watched = stack.clone();
+    let runner = Runner::new(
+        Shared {
+            contract: project.contract.clone(),
+            tree,
+            shapes: project.shapes.clone(),
+            fixtures: project.fixtures(),
+            stack: Arc::new(stack.stack()),
+            seed: options.seed,
+            report,
+            cancel: cancel.clone(),
+            progress: Progress::silent(),
+            died: Arc::new(move || watched.died()),
+        },
+        1,
+    );
+    let outcome = runner.run(case).await;
+    drop(runner);
+    let missed = stack.missed_drifts();
+    if let Some(stack) = Arc::into_inner(stack) {
+        stack.down().await;
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    if let Some(drift) = missed.first() {
+        return Err(format!(
+            "the drift found nothing to change on any server: {drift:?}"
+        ));
+    }
+    Ok((outcome.report.verdict, outcome.report.reason))
+}
+
+/// The unchanged run is reported as a mutant that changes nothing: `equivalent` where its case passes,
+/// `survived` where it does not, so that the case's kills do not count.
+fn report(
+    case: &Case,
+    mutant: Option<&Mutant>,
+    ended: Result<(Verdict, Option<String>), String>,
+    seconds: f64,
+) -> MutantReport {
+    let wanted = if mutant.is_some() {
+        Verdict::Fail
+    } else {
+        Verdict::Pass
+    };
+    let (outcome, reason) = match ended {
+        Ok((verdict, reason)) if verdict == wanted => (MutantOutcome::Killed, reason),
+        Ok((verdict, reason)) => (
+            MutantOutcome::Survived,
+            Some(format!(
+                "the case came to {verdict}{}",
+                reason.map(|why| format!(": {why}")).unwrap_or_default()
+            )),
+        ),
+        Err(why) => (MutantOutcome::Survived, Some(why)),
+    };
+    let killed = outcome == MutantOutcome::Killed && mutant.is_some();
+    MutantReport {
+        id: mutant.map_or(BASELINE, |mutant| mutant.id).to_owned(),
+        case: case.id.to_owned(),
+        change: mutant.map_or("nothing", |mutant| mutant.change).to_owned(),
+        outcome: match outcome {
+            MutantOutcome::Killed if mutant.is_none() => MutantOutcome::Equivalent,
+            other => other,
+        },
+        by: killed.then(|| case.id.to_owned()),
+        reason,
+        seconds,
+    }
+}

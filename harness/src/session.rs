@@ -1,0 +1,422 @@
+//! A run from its first step to its report: obtain the servers, bring the
+//! stack up (or take the warm one), run cases, write down what they came to.
+//!
+//! Whatever goes wrong on the way is a verdict too: when the stack does not
+//! come up, every case says so with the cause, and the report is written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::case::Case;
+use crate::catalog::{Acquisition, cache_folder};
+use crate::finding::Figure;
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::report::{
+    CaseReport, ProfileOutcome, ProfileResult, Report, ReportError, RunInfo, profile_result, promise_reports,
+};
+use crate::runner::{Outcome, Runner, Shared, calibrate, machine};
+use crate::seed::Seed;
+use crate::stack::Stack;
+use crate::target::local::LocalStack;
+use crate::target::warm::{self, AttachRequest};
+use crate::target::{TargetError, UpRequest};
+use crate::verdict::{Exit, Verdict};
+
+/// Components the metrics and alerts cases rest on.
+pub const COMPONENTS: [&str; 2] = ["prometheus", "alertmanager"];
+
+/// How a run is to go.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Seed of everything random.
+    pub seed: Seed,
+    /// The report's folder.
+    pub report: PathBuf,
+    /// Cases side by side, at most.
+    pub side_by_side: usize,
+    /// Warm stack to use when it runs and fits; none to always bring an own one up.
+    pub warm: Option<String>,
+    /// The profile that was asked for.
+    pub profile: String,
+    /// How many cases the profile has; fewer in a run leave it partial.
+    pub profile_cases: usize,
+}
+
+impl Options {
+    fn whole(&self, cases: usize) -> bool {
+        cases == self.profile_cases
+    }
+
+    /// The profile's result; a selection of its cases never is a success of the profile.
+    fn profile_result(&self, cases: &[CaseReport]) -> ProfileResult {
+        let result = profile_result(&self.profile, cases);
+        if self.whole(cases.len()) || result.result == ProfileOutcome::Failed {
+            return result;
+        }
+        let selected = format!(
+            "{} of its {} cases were selected",
+            cases.len(),
+            self.profile_cases
+        );
+        let reason = result
+            .reason
+            .map_or_else(|| selected.clone(), |reason| format!("{selected}; {reason}"));
+        ProfileResult {
+            result: ProfileOutcome::Partial,
+            reason: Some(reason),
+            ..result
+        }
+    }
+}
+
+/// Cases side by side when nothing else is asked for: most of them wait for servers most of the time.
+#[must_use]
+pub fn usual_side_by_side() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from) * 3
+}
+
+/// A run that has begun.
+#[derive(Debug)]
+pub struct Session {
+    project: Project,
+    options: Options,
+    id: String,
+    started: Timestamp,
+    clock: Instant,
+    calibration: IndexMap<String, f64>,
+    folder: PathBuf,
+    progress: Progress,
+    /// The cases' runner, or why there is none.
+    state: Result<Running, Broken>,
+}
+
+#[derive(Debug)]
+struct Running {
+    runner: Runner,
+    own: Option<Arc<LocalStack>>,
+}
+
+/// A stack that did not come up: the verdict of every case, and why.
+#[derive(Debug, Clone)]
+struct Broken {
+    verdict: Verdict,
+    reason: String,
+}
+
+impl Session {
+    /// Obtains the servers and brings the stack up.
+    pub async fn open(
+        project: Project,
+        options: Options,
+        progress: Progress,
+        cancel: CancellationToken,
+    ) -> Self {
+        let (started, clock) = (Timestamp::now(), Instant::now());
+        let id = format!("{}-{}", started.strftime("%Y%m%dT%H%M%SZ"), options.seed);
+        let folder = runs_folder().join(&id);
+        let made = make_folders(&folder, &options.report);
+        let measured = {
+            let folder = folder.clone();
+            tokio::task::spawn_blocking(move || calibrate::calibrate(&folder))
+        };
+        let state = match made {
+            Err(reason) => Err(Broken {
+                verdict: Verdict::Environment,
+                reason,
+            }),
+            Ok(()) => Self::bring_up(&project, &options, &folder, &progress, &cancel).await,
+        };
+        let calibration = measured.await.unwrap_or_default();
+        Self {
+            project,
+            options,
+            id,
+            started,
+            clock,
+            calibration,
+            folder,
+            progress,
+            state,
+        }
+    }
+
+    async fn bring_up(
+        project: &Project,
+        options: &Options,
+        folder: &std::path::Path,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Running, Broken> {
+        // What cannot be removed is left for the next run to try.
+        for left in warm::sweep(&runs_folder()).unwrap_or_default() {
+            progress.step(
+                "stack",
+                format!("removed what a dead run left: {}", left.display()),
+            );
+        }
+        let attached = match &options.warm {
+            Some(name) => {
+                let request = AttachRequest {
+                    tree: project.tree.clone(),
+                    shapes: project.shapes.clone(),
+                    folder: folder.to_owned(),
+                    artifacts: options.report.join("artifacts").join("stack"),
+                    cancel: cancel.clone(),
+                    progress: progress.clone(),
+                };
+                warm::attach(&warm::state_file(&runs_folder(), name), request).await
+            }
+            None => None,
+        };
+        let (stack, own, died): (Stack, _, crate::runner::Died) = match attached {
+            Some(attached) => {
+                progress.done("stack", "the warm stack of `conform up` fits and is used");
+                let died = attached.died;
+                (attached.stack, None, died)
+            }
+            None => {
+                let acquired = project
+                    .catalog
+                    .acquire(&COMPONENTS, &cache_folder(), progress, cancel)
+                    .await;
+                let up = LocalStack::up(UpRequest {
+                    tree: project.tree.clone(),
+                    shapes: project.shapes.clone(),
+                    acquired: Arc::new(acquired),
+                    drifts: Vec::new(),
+                    seed: options.seed,
+                    folder: folder.to_owned(),
+                    artifacts: options.report.join("artifacts").join("stack"),
+                    cancel: cancel.clone(),
+                    progress: progress.clone(),
+                })
+                .await
+                .map_err(|error| Broken::from_target(&error))?;
+                let own = Arc::new(up);
+                let watched = own.clone();
+                (own.stack(), Some(own), Arc::new(move || watched.died()))
+            }
+        };
+        let shared = Shared {
+            contract: project.contract.clone(),
+            tree: project.tree.clone(),
+            shapes: project.shapes.clone(),
+            fixtures: project.fixtures(),
+            stack: Arc::new(stack),
+            seed: options.seed,
+            report: options.report.clone(),
+            cancel: cancel.clone(),
+            progress: progress.clone(),
+            died,
+        };
+        Ok(Running {
+            runner: Runner::new(shared, options.side_by_side),
+            own,
+        })
+    }
+
+    /// Runs one case, or gives it the verdict of a stack that did not come up.
+    pub async fn run(&self, case: &Case) -> Outcome {
+        match &self.state {
+            Ok(running) => running.runner.run(case).await,
+            Err(broken) => broken.outcome(case, self.options.seed),
+        }
+    }
+
+    /// Runs all cases.
+    pub async fn run_all(&self, cases: &[Case]) -> Vec<Outcome> {
+        match &self.state {
+            Ok(running) => running.runner.run_all(cases).await,
+            Err(broken) => cases
+                .iter()
+                .map(|case| broken.outcome(case, self.options.seed))
+                .collect(),
+        }
+    }
+
+    /// Takes an own stack down and writes the report.
+    pub async fn close(self, outcomes: Vec<Outcome>) -> (Report, Result<(), ReportError>) {
+        let figures = self.figures(&outcomes);
+        let (cases, stack, up) = {
+            let cases: Vec<CaseReport> = outcomes.into_iter().map(|outcome| outcome.report).collect();
+            match &self.state {
+                Ok(running) => {
+                    let stack = running.runner.shared().stack.clone();
+                    let up = stack.up;
+                    (cases, Some(stack), up)
+                }
+                Err(_) => (cases, None, Duration::ZERO),
+            }
+        };
+        let exit = Exit::of(cases.iter().map(|case| (case.level, case.verdict)));
+        let mut changed_values = stack.as_ref().map_or_else(Vec::new, |stack| {
+            [stack.changed_values.clone(), stack.workshop.changed_values()].concat()
+        });
+        changed_values.sort();
+        changed_values.dedup();
+        let components = stack
+            .as_ref()
+            .map_or_else(Vec::new, |stack| stack.components.clone());
+        let mut versions: IndexMap<String, String> =
+            IndexMap::from([("conform".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+        versions.extend(
+            components
+                .iter()
+                .map(|one| (one.name.clone(), one.version.clone())),
+        );
+        let report = Report {
+            run: RunInfo {
+                id: self.id,
+                seed: self.options.seed,
+                started: self.started.to_string(),
+                target: "local".to_owned(),
+                machine: machine::machine(),
+                calibration: self.calibration,
+                versions,
+                exit_code: exit.code(),
+                up_seconds: up.as_secs_f64(),
+                seconds: self.clock.elapsed().as_secs_f64(),
+                memory_bytes: machine::peak_memory(),
+            },
+            profiles: vec![self.options.profile_result(&cases)],
+            promises: promise_reports(&self.project.contract, &cases),
+            cases,
+            changed_values,
+            components,
+            figures,
+        };
+        drop(stack);
+        if let Ok(running) = self.state {
+            // The runner shares the stack; it has to go before the stack can be taken down whole.
+            drop(running.runner);
+            if let Some(own) = running.own.and_then(Arc::into_inner) {
+                self.progress.step("stack", "taking it down");
+                own.down().await;
+            }
+        }
+        // A folder that is left behind is found and removed by the next run.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        let written = report.write(&self.options.report);
+        (report, written)
+    }
+
+    /// The cases' figures, and those of the run itself against the contract's.
+    fn figures(&self, outcomes: &[Outcome]) -> Vec<Figure> {
+        let mut figures: Vec<Figure> = outcomes
+            .iter()
+            .flat_map(|outcome| outcome.figures.clone())
+            .collect();
+        let contract = &self.project.contract;
+        let mut seconds = |what: &str, promise: &str, value: f64| {
+            if let Ok(bound) = contract.duration(promise, "at-most") {
+                figures.push(Figure {
+                    what: what.to_owned(),
+                    value,
+                    bound: bound.as_secs_f64(),
+                    at_least: false,
+                    unit: "s".to_owned(),
+                });
+            }
+        };
+        if let Ok(Running { runner, own: Some(_) }) = &self.state {
+            seconds(
+                "stack ready",
+                "harness-up",
+                runner.shared().stack.up.as_secs_f64(),
+            );
+        }
+        if self.options.profile == "core" && self.options.whole(outcomes.len()) {
+            seconds(
+                "core profile",
+                "harness-core-profile",
+                self.clock.elapsed().as_secs_f64(),
+            );
+        }
+        if let Ok(bound) = contract.bytes("harness-memory", "at-most") {
+            const MIB: f64 = 1024.0 * 1024.0;
+            #[expect(clippy::cast_precision_loss, reason = "a memory size is far below 2^52 bytes")]
+            figures.push(Figure {
+                what: "harness's own memory".to_owned(),
+                value: machine::peak_memory() as f64 / MIB,
+                bound: bound.0 as f64 / MIB,
+                at_least: false,
+                unit: "MiB".to_owned(),
+            });
+        }
+        figures
+    }
+}
+
+impl Broken {
+    fn from_target(error: &TargetError) -> Self {
+        let verdict = match error {
+            TargetError::Refused(_) => Verdict::Fail,
+            TargetError::Environment(_) | TargetError::Interrupted => Verdict::Environment,
+        };
+        Self {
+            verdict,
+            reason: error.to_string(),
+        }
+    }
+
+    fn outcome(&self, case: &Case, seed: Seed) -> Outcome {
+        Outcome {
+            report: CaseReport {
+                id: case.id.to_owned(),
+                area: case.area().to_owned(),
+                claim: case.claim.to_owned(),
+                level: case.level,
+                verdict: self.verdict,
+                reason: Some(self.reason.clone()),
+                seconds: 0.0,
+                promises: case.promises.iter().map(|&id| id.to_owned()).collect(),
+                profiles: case.profiles.iter().map(|&id| id.to_owned()).collect(),
+                findings: Vec::new(),
+                drawings: Vec::new(),
+                artifacts: Vec::new(),
+                replay: format!("cargo conform run --case {} --seed {seed}", case.id),
+            },
+            figures: Vec::new(),
+        }
+    }
+}
+
+/// Where runs keep what they need while they run: `CONFORM_RUNS`, else `runs` in the cache.
+#[must_use]
+pub fn runs_folder() -> PathBuf {
+    std::env::var_os("CONFORM_RUNS").map_or_else(|| cache_folder().join("runs"), PathBuf::from)
+}
+
+/// Makes the run's folder, and the report's anew: artifacts of an earlier run must not pass for this one's.
+fn make_folders(run: &std::path::Path, report: &std::path::Path) -> Result<(), String> {
+    let artifacts = report.join("artifacts");
+    if artifacts.exists() {
+        std::fs::remove_dir_all(&artifacts).map_err(|error| {
+            format!(
+                "{} of an earlier run cannot be removed: {error}",
+                artifacts.display()
+            )
+        })?;
+    }
+    for folder in [run, &artifacts] {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Which acquired components could not be had, for messages.
+#[must_use]
+pub fn unavailable(acquired: &Acquisition) -> Vec<String> {
+    acquired
+        .values()
+        .filter_map(|one| one.as_ref().err())
+        .map(|gone| format!("{}: {}; {}", gone.component, gone.reason, gone.remedy))
+        .collect()
+}
