@@ -1,1 +1,3 @@
 //! Judging, pure: from what was observed to whether it is inside its bound.
+
+pub mod alerts;
