@@ -51,12 +51,14 @@ mod tests {
             "odd{path=\"/a b}\\\" c\",x=\"\"} NaN 1795490495044\n",
         ));
         assert_eq!(metrics.len(), 4);
-        assert_eq!(metrics[r#"go_gc_duration_seconds{quantile="0.25"}"#], 0.000_116_8);
-        assert_eq!(metrics["go_gc_gomemlimit_bytes"], 22_748_851_814.0);
-        assert_eq!(
-            metrics[r#"go_gc_heap_allocs_by_size_bytes_bucket{le="+Inf"}"#],
-            456_002.0
-        );
+        for (series, expected) in [
+            (r#"go_gc_duration_seconds{quantile="0.25"}"#, 0.000_116_8),
+            ("go_gc_gomemlimit_bytes", 22_748_851_814.0),
+            (r#"go_gc_heap_allocs_by_size_bytes_bucket{le="+Inf"}"#, 456_002.0),
+        ] {
+            let value: f64 = metrics[series];
+            assert!((value - expected).abs() < 1e-12, "{series} {value}");
+        }
         assert!(metrics[r#"odd{path="/a b}\" c",x=""}"#].is_nan());
     }
 }

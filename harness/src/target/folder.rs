@@ -155,7 +155,7 @@ mod tests {
         };
         mark(&dead, owner).unwrap();
 
-        assert_eq!(sweep(runs.path()).unwrap(), [dead.clone()]);
+        assert_eq!(sweep(runs.path()).unwrap(), std::slice::from_ref(&dead));
         assert!(mine.path().is_dir() && other.is_dir() && !dead.exists());
         let path = mine.path().to_owned();
         drop(mine);

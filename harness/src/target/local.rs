@@ -446,7 +446,7 @@ fn component(
     };
     match acquired {
         Ok(acquired) => {
-            info.version = version.unwrap_or(&acquired.version).clone();
+            info.version.clone_from(version.unwrap_or(&acquired.version));
             info.origin.clone_from(&acquired.origin);
             for (executable, capability) in known {
                 if acquired.executables.contains_key(executable) {

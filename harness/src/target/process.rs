@@ -78,7 +78,7 @@ impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exited with code {code}"),
-            Self::Signal(9) => f.write_str("was killed from outside (signal 9), as when memory runs out"),
+            Self::Signal(9) => f.write_str("was killed from outside by signal 9, as when memory runs out"),
             Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
         }
     }
@@ -102,7 +102,7 @@ impl std::fmt::Display for Obituary {
         let log = self.log.display();
         match &self.cause {
             Some(cause) => write!(f, "{}: {cause} ({}; log: {log})", self.name, self.end),
-            None => write!(f, "{} {} without a word (log: {log})", self.name, self.end),
+            None => write!(f, "{} {} (log: {log})", self.name, self.end),
         }
     }
 }
@@ -382,6 +382,8 @@ mod tests {
     use super::*;
     use crate::wait::{Look, Wait};
     use rustix::process::test_kill_process;
+    use std::fs;
+    use std::os::unix::process::ExitStatusExt;
 
     const BOUND: Duration = Duration::from_secs(10);
 
@@ -416,7 +418,7 @@ mod tests {
 
     /// Whether the process is gone; one that ended but whose parent has not reaped it counts as gone.
     fn gone(pid: Pid) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
         test_kill_process(pid).is_err() || stat.is_ok_and(|stat| stat.contains(") Z "))
     }
 
@@ -475,30 +477,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_that_ends_with_its_parent_has_asked_the_kernel_for_it() {
+    async fn the_kernel_kills_a_child_whose_parent_ends() {
         let folder = tempfile::tempdir().unwrap();
-        // The child of this test's child is started by a thread that ends at once.
-        let script = "echo $$; exec sleep 1000";
-        let program = shell(folder.path(), script);
-        let pid = std::thread::spawn(move || {
+        let program = shell(folder.path(), "exec sleep 1000");
+        // To the kernel the parent is the thread that starts the child, and this one ends at once.
+        let mut child = std::thread::spawn(move || {
             let child = Command::new("setpriv")
                 .args(["--pdeathsig", "KILL", "--"])
                 .arg(&program.executable)
                 .args(&program.arguments)
-                .stdout(Stdio::null())
                 .spawn()
                 .unwrap();
-            // The kernel is asked before the program runs, so wait until it does.
-            let pid = Pid::from_child(&child);
-            let stat = format!("/proc/{}/comm", child.id());
-            while std::fs::read_to_string(&stat).is_ok_and(|name| name.trim() != "sleep") {
+            // The kernel is asked before the program runs, so the parent must not end earlier.
+            let name = format!("/proc/{}/comm", child.id());
+            while fs::read_to_string(&name).is_ok_and(|name| name.trim() != "sleep") {
                 std::thread::yield_now();
             }
-            pid
+            child
         })
         .join()
         .unwrap();
-        wait_gone(&[pid]).await;
+        let end = tokio::task::spawn_blocking(move || child.wait());
+        let status = tokio::time::timeout(BOUND, end).await.unwrap().unwrap().unwrap();
+        assert_eq!(status.signal(), Some(9));
     }
 
     #[tokio::test]
@@ -569,10 +570,7 @@ mod tests {
         program.output = Some(folder.path().join("out"));
         let process = Process::start(program).await.unwrap();
         process.ended().await;
-        assert_eq!(
-            std::fs::read_to_string(folder.path().join("out")).unwrap(),
-            "out\n"
-        );
+        assert_eq!(fs::read_to_string(folder.path().join("out")).unwrap(), "out\n");
         assert_eq!(process.words(), "err\n");
     }
 }

@@ -19,7 +19,7 @@ use crate::wait::{Look, Wait, WaitError};
 
 /// Longest from a server's start to its readiness. An empty server takes a fraction of a second; one
 /// that replays a long history takes longer.
-const READY_BOUND: Duration = Duration::from_secs(60);
+const READY_BOUND: Duration = Duration::from_mins(1);
 /// Pause between two questions whether a server is ready.
 const READY_INTERVAL: Duration = Duration::from_millis(10);
 

@@ -211,6 +211,11 @@ pub async fn wait_up(state_file: &Path, pid: u32, bound: Duration) -> Result<War
             match status(state_file) {
                 Ok(Status::Up { pid: by, stack }) if by == pid => Look::Ready(stack),
                 Ok(Status::Failed(why)) => Look::Hopeless(why),
+                Ok(Status::Up { pid: other, .. } | Status::Starting { pid: other })
+                    if !alive && other != pid =>
+                {
+                    Look::Hopeless(format!("another keeper ({other}) has a warm stack of this name"))
+                }
                 _ if !alive => Look::Hopeless(format!("the keeper {pid} ended")),
                 Ok(_) => Look::Missing("the keeper still starts it".to_owned()),
                 Err(error) => Look::Missing(error.to_string()),

@@ -382,7 +382,7 @@ impl LocalWorkshop {
             () = self.grounds.cancel.cancelled() => return Err(Failure::Interrupted),
             ended = tokio::time::timeout(bound, process.ended()) => ended,
         };
-        let took = begin.elapsed();
+        let duration = begin.elapsed();
         let read = |path: &Path| {
             fs::read(path)
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -396,7 +396,7 @@ impl LocalWorkshop {
                 },
                 stdout: read(&stdout)?,
                 stderr: read(&stderr)?,
-                took,
+                took: duration,
             }),
             Err(_) => Err(Failure::Environment(format!(
                 "{tool} did not end within {} and was killed",

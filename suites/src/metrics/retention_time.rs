@@ -190,7 +190,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             kept,
         });
         findings.push(
-            Finding::of(format!("block that is {}", block.label))
+            Finding::of(format!("block: {}", block.label))
                 .observed(word(kept))
                 .bound(word(block.kept))
                 .judge(kept == block.kept, || {
@@ -295,7 +295,7 @@ async fn queries(server: &Prometheus, planned: &[Planned], findings: &mut Findin
         });
         let word = |found: bool| if found { "answers" } else { "is empty" };
         findings.push(
-            Finding::of(format!("query at the block that is {}", block.label))
+            Finding::of(format!("query at the block: {}", block.label))
                 .observed(word(found))
                 .bound(word(block.kept))
                 .judge(found == block.kept, || {
