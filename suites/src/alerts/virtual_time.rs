@@ -268,7 +268,7 @@ fn judge(
                 .map(|f| virtual_time::instead(check, &f.got))
         })
         .collect();
-    let phases = Phases::of(rule, input, intervals);
+    let phases = Phases::of(rule, input, intervals.of(input));
     let did = |kind: CheckKind| {
         checks
             .iter()

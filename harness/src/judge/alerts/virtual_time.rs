@@ -29,6 +29,9 @@ pub struct Intervals {
     pub evaluation: Duration,
 }
 
+/// The longest window that is run at the declared intervals.
+const LONG_WINDOW: Duration = Duration::from_hours(2);
+
 /// One run of `promtool test rules`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -152,6 +155,19 @@ impl Phases {
 }
 
 impl Intervals {
+    /// The intervals an alert with this input is run at: the declared ones, and for windows of more
+    /// than two hours as many times longer. A window still holds hundreds of samples, and a day of
+    /// virtual time stays a fraction of a second.
+    #[must_use]
+    pub fn of(self, input: &AlertInput) -> Self {
+        let times = input.window().as_secs() / LONG_WINDOW.as_secs();
+        let times = u32::try_from(times).unwrap_or(u32::MAX).max(1);
+        Self {
+            scrape: self.scrape * times,
+            evaluation: self.evaluation * times,
+        }
+    }
+
     /// The smallest duration that both intervals divide.
     fn step(self) -> Duration {
         let (mut a, mut b) = (self.scrape.as_millis().max(1), self.evaluation.as_millis().max(1));
@@ -188,6 +204,7 @@ pub fn plan(groups: &[RuleGroup], inputs: &AlertInputs, intervals: Intervals) ->
             if rule.kind != RuleKind::Alert || !planned.insert(&rule.name) {
                 continue;
             }
+            let intervals = intervals.of(input);
             let phases = Phases::of(rule, input, intervals);
             let asked = ask(rule, input, phases, intervals);
             let test = test(&rule.name, input, phases, intervals, &asked);
