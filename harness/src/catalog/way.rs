@@ -210,7 +210,7 @@ impl Acquirer<'_> {
         }
     }
 
-    /// Asks all executables at once for their versions.
+    /// Asks all executables at once for their versions; of several that do not fit, the first is named.
     async fn verify_all(
         &self,
         component: &Component,
@@ -219,8 +219,7 @@ impl Acquirer<'_> {
         let asked = executables
             .iter()
             .map(|(name, path)| verify(path, name, &component.version, self.environment, self.cancel));
-        futures::future::try_join_all(asked).await?;
-        Ok(())
+        futures::future::join_all(asked).await.into_iter().collect()
     }
 
     async fn make_entry(

@@ -7,11 +7,9 @@ use rstest::rstest;
 
 use harness::verdict::Exit;
 
-use super::ground::Ground;
+use super::ground::{Ground, SHORT};
 use super::process;
 use super::report::assert_environment;
-
-const CASE: &str = "metrics/recording-rules";
 
 /// How this machine lets a process have file systems of its own; none where it does not.
 fn unshare() -> Option<Vec<&'static str>> {
@@ -67,11 +65,11 @@ fn on_small_disk(ground: &Ground, folder: &str, size: &str, arguments: &[&str]) 
 #[case::for_a_servers_start("300k")]
 fn a_full_disk_below_the_runs_is_the_cause_and_is_named(#[case] size: &str) {
     let ground = Ground::with_servers();
-    let Some(command) = on_small_disk(&ground, "runs", size, &["run", "--fresh", "--case", CASE]) else {
+    let Some(command) = on_small_disk(&ground, "runs", size, &["run", "--fresh", "--case", SHORT]) else {
         return;
     };
     let ended = ground.end(command);
-    let reason = assert_environment(&ended, &ground.report(), CASE, "no space left on device");
+    let reason = assert_environment(&ended, &ground.report(), SHORT, "no space left on device");
     assert!(
         reason.contains(ground.path().to_str().expect("a folder's name is text")),
         "{reason}"
@@ -83,7 +81,7 @@ fn a_full_disk_below_the_runs_is_the_cause_and_is_named(#[case] size: &str) {
 fn a_full_disk_below_the_report_is_the_cause_and_is_named() {
     let ground = Ground::with_servers();
     std::fs::create_dir(ground.path().join("full")).expect("a folder can be made");
-    let arguments = ["run", "--fresh", "--case", CASE, "--report", "../full/report"];
+    let arguments = ["run", "--fresh", "--case", SHORT, "--report", "../full/report"];
     let Some(command) = on_small_disk(&ground, "full", "16k", &arguments) else {
         return;
     };

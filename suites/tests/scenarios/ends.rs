@@ -3,13 +3,11 @@
 use rstest::rstest;
 use rustix::process::Signal;
 
-use super::ground::Ground;
+use super::ground::{Ground, LONG};
 use super::process;
 use super::report::{assert_environment, case, read};
 use super::servers::in_the_middle;
 use super::wait::BOUND;
-
-const CASE: &str = "metrics/scrape-cadence";
 
 #[rstest]
 #[case::ctrl_c(Signal::INT)]
@@ -23,11 +21,11 @@ fn an_interrupted_run_is_reported_as_interrupted(#[case] signal: Signal) {
     );
     process::signal_to(running.pid(), signal);
     let ended = running.ends(BOUND);
-    let reason = assert_environment(&ended, &ground.report(), CASE, "interrupted");
+    let reason = assert_environment(&ended, &ground.report(), LONG, "interrupted");
     assert!(reason.contains("it was at: watching scrapes"), "{reason}");
     let report = read(&ground.report());
     assert_eq!(report.profiles[0].name, "core");
-    assert!(case(&report, CASE).replay.contains(&report.run.seed.to_string()));
+    assert!(case(&report, LONG).replay.contains(&report.run.seed.to_string()));
     ground.assert_clean();
 }
 

@@ -24,6 +24,11 @@ static SERVERS: LazyLock<()> = LazyLock::new(|| {
     assert_eq!(ended.code, 0, "{ended}");
 });
 
+/// The case that is over soonest.
+pub(super) const SHORT: &str = "alerts/routing";
+/// The case that watches for the longest time, so that there is a middle to disturb.
+pub(super) const LONG: &str = "metrics/scrape-cadence";
+
 /// Folders and environment of one scenario; removed with whatever still runs there.
 pub(super) struct Ground {
     folder: TempDir,

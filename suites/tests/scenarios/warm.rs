@@ -3,12 +3,10 @@
 use harness::verdict::Exit;
 use rustix::process::Signal;
 
-use super::ground::{Ended, Ground};
+use super::ground::{Ended, Ground, LONG, SHORT};
 use super::process;
 use super::report::{assert_environment, case, read};
 use super::wait::{BOUND, wait};
-
-const SHORT: &str = "metrics/recording-rules";
 
 /// A ground whose warm stacks are taken down with it.
 struct Warm(Ground);
@@ -149,12 +147,11 @@ fn a_killed_keeper_takes_its_servers_with_it_is_said_to_be_dead_and_makes_way() 
 fn a_warm_stack_that_goes_during_a_run_is_the_cause_of_what_the_run_saw() {
     let warm = Warm::new();
     warm.ok(&["up"]);
-    let id = "metrics/scrape-cadence";
-    let mut running = warm.0.start(warm.0.conform(["run", "--case", id]));
+    let mut running = warm.0.start(warm.0.conform(["run", "--case", LONG]));
     running.said("watching scrapes");
     process::signal_to(warm.keeper("default"), Signal::KILL);
     let ended = running.ends(BOUND);
-    assert_environment(&ended, &warm.0.report(), id, "the warm stack's keeper");
+    assert_environment(&ended, &warm.0.report(), LONG, "the warm stack's keeper");
     warm.run(&["down"]);
     warm.0.assert_clean();
 }
