@@ -1,15 +1,18 @@
 //! A full disk: a small file system that only the command under test sees, so that it is gone with it
 //! whatever happens.
 
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
-
-use rstest::rstest;
+use std::{fs, io};
 
 use harness::verdict::Exit;
 
-use super::ground::{Ground, SHORT};
+use super::ground::{Ended, Ground, LONG, SHORT};
 use super::process;
 use super::report::assert_environment;
+use super::servers::{executable, script};
+use super::wait::BOUND;
 
 /// How this machine lets a process have file systems of its own; none where it does not.
 fn unshare() -> Option<Vec<&'static str>> {
@@ -59,28 +62,68 @@ fn on_small_disk(ground: &Ground, folder: &str, size: &str, arguments: &[&str]) 
     Some(command)
 }
 
-#[rstest]
-// Too small for the rendered configuration, and for what a server writes at its start.
-#[case::for_anything("4k")]
-#[case::for_a_servers_start("300k")]
-fn a_full_disk_below_the_runs_is_the_cause_and_is_named(#[case] size: &str) {
+#[test]
+fn a_disk_without_room_for_anything_is_the_cause_and_is_named() {
     let ground = Ground::with_servers();
-    let Some(command) = on_small_disk(&ground, "runs", size, &["run", "--fresh", "--case", SHORT]) else {
+    let Some(command) = on_small_disk(&ground, "runs", "4k", &["run", "--fresh", "--case", SHORT]) else {
         return;
     };
-    let ended = ground.end(command);
-    let reason = assert_environment(&ended, &ground.report(), SHORT, "no space left on device");
-    assert!(
-        reason.contains(ground.path().to_str().expect("a folder's name is text")),
-        "{reason}"
+    assert_full(&ground, &ground.end(command), SHORT);
+}
+
+#[test]
+fn a_disk_that_is_full_when_a_server_starts_is_the_cause_and_is_named() {
+    let ground = Ground::with_servers();
+    let folder = ground.path().join("filling");
+    fs::create_dir(&folder).expect("a folder can be made");
+    let real = executable(&ground, "prometheus", "prometheus");
+    let tool = executable(&ground, "prometheus", "promtool");
+    // The script runs in the server's folder; its complaint about the full disk is not the server's.
+    let fill = "test \"$1\" = --version || cat /dev/zero > fill 2> /dev/null";
+    script(
+        &folder.join("prometheus"),
+        &format!("{fill}\nexec {} \"$@\"", real.display()),
     );
+    symlink(tool, folder.join("promtool")).expect("a link can be made");
+    let Some(mut command) = on_small_disk(&ground, "runs", "8m", &["run", "--fresh", "--case", SHORT]) else {
+        return;
+    };
+    command.env("CONFORM_PROMETHEUS_BIN", folder);
+    assert_full(&ground, &ground.end(command), SHORT);
+}
+
+#[test]
+fn a_disk_that_fills_in_the_middle_is_the_cause_and_is_named() {
+    let ground = Ground::with_servers();
+    let Some(command) = on_small_disk(&ground, "runs", "8m", &["run", "--fresh", "--case", LONG]) else {
+        return;
+    };
+    let mut running = ground.start(command);
+    running.said("watching scrapes");
+    // The file system as the command sees it.
+    let seen = PathBuf::from(format!("/proc/{}/root{}", running.pid(), ground.runs().display()));
+    let filled = fs::write(seen.join("fill"), vec![0; 16 << 20]);
+    assert_eq!(
+        filled.map_err(|error| error.kind()),
+        Err(io::ErrorKind::StorageFull),
+        "the disk is full now"
+    );
+    assert_full(&ground, &running.ends(BOUND), LONG);
+}
+
+/// The run blames the full disk and names a folder or file of the ground.
+#[track_caller]
+fn assert_full(ground: &Ground, ended: &Ended, case: &str) {
+    let reason = assert_environment(ended, &ground.report(), case, "no space left on device");
+    let folder = ground.path().to_str().expect("a folder's name is text");
+    assert!(reason.contains(folder), "it does not name {folder}: {reason}");
     ground.assert_clean();
 }
 
 #[test]
 fn a_full_disk_below_the_report_is_the_cause_and_is_named() {
     let ground = Ground::with_servers();
-    std::fs::create_dir(ground.path().join("full")).expect("a folder can be made");
+    fs::create_dir(ground.path().join("full")).expect("a folder can be made");
     let arguments = ["run", "--fresh", "--case", SHORT, "--report", "../full/report"];
     let Some(command) = on_small_disk(&ground, "full", "16k", &arguments) else {
         return;
