@@ -204,7 +204,7 @@ async fn dispatch(command: Command, shell: &Shell) -> Result<Exit, CliError> {
         Command::Mutate(args) => mutate::mutate(args, shell).await,
         Command::Doctor(args) => doctor::doctor(&args, shell).await,
         Command::Acquire => doctor::acquire(shell).await,
-        Command::List(args) => list::list(&args, shell),
+        Command::List(args) => Ok(list::list(&args, shell)),
         Command::Coverage => coverage::coverage(shell),
         Command::Check => check::check(shell),
         Command::Emit(command) => emit::emit(command, shell).await,

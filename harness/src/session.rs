@@ -175,34 +175,31 @@ impl Session {
             }
             None => None,
         };
-        let (stack, own, died): (Stack, _, crate::runner::Died) = match attached {
-            Some(attached) => {
-                progress.done("stack", "the warm stack of `conform up` fits and is used");
-                let died = attached.died;
-                (attached.stack, None, died)
-            }
-            None => {
-                let acquired = project
-                    .catalog
-                    .acquire(&COMPONENTS, &cache_folder(), progress, cancel)
-                    .await;
-                let up = LocalStack::up(UpRequest {
-                    tree: project.tree.clone(),
-                    shapes: project.shapes.clone(),
-                    acquired: Arc::new(acquired),
-                    drifts: Vec::new(),
-                    seed: options.seed,
-                    folder: folder.to_owned(),
-                    artifacts: options.report.join("artifacts").join("stack"),
-                    cancel: cancel.clone(),
-                    progress: progress.clone(),
-                })
-                .await
-                .map_err(|error| Broken::from_target(&error))?;
-                let own = Arc::new(up);
-                let watched = own.clone();
-                (own.stack(), Some(own), Arc::new(move || watched.died()))
-            }
+        let (stack, own, died): (Stack, _, crate::runner::Died) = if let Some(attached) = attached {
+            progress.done("stack", "the warm stack of `conform up` fits and is used");
+            let died = attached.died;
+            (attached.stack, None, died)
+        } else {
+            let acquired = project
+                .catalog
+                .acquire(&COMPONENTS, &cache_folder(), progress, cancel)
+                .await;
+            let up = LocalStack::up(UpRequest {
+                tree: project.tree.clone(),
+                shapes: project.shapes.clone(),
+                acquired: Arc::new(acquired),
+                drifts: Vec::new(),
+                seed: options.seed,
+                folder: folder.to_owned(),
+                artifacts: options.report.join("artifacts").join("stack"),
+                cancel: cancel.clone(),
+                progress: progress.clone(),
+            })
+            .await
+            .map_err(|error| Broken::from_target(&error))?;
+            let own = Arc::new(up);
+            let watched = own.clone();
+            (own.stack(), Some(own), Arc::new(move || watched.died()))
         };
         let shared = Shared {
             contract: project.contract.clone(),

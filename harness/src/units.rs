@@ -137,7 +137,7 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 /// A size in bytes. `KB`, `MB`, `GB`, ... are powers of 1024, as Prometheus'
-/// retention size reads them (alecthomas/units Base2Bytes), and so are `Ki`, `Mi`, `Gi`;
+/// retention size reads them (`Base2Bytes` of alecthomas/units), and so are `Ki`, `Mi`, `Gi`;
 /// Kubernetes' `k`, `M`, `G` are powers of 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

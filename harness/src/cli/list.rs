@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::{CliError, Shell, print};
+use super::{Shell, print};
 use crate::verdict::Exit;
 
 #[derive(Debug, Args)]
@@ -14,7 +14,7 @@ pub(super) struct ListArgs {
     mutants: bool,
 }
 
-pub(super) fn list(args: &ListArgs, shell: &Shell) -> Result<Exit, CliError> {
+pub(super) fn list(args: &ListArgs, shell: &Shell) -> Exit {
     let mut text = String::new();
     let width = shell
         .cases
@@ -29,5 +29,5 @@ pub(super) fn list(args: &ListArgs, shell: &Shell) -> Result<Exit, CliError> {
         }
     }
     print(&text);
-    Ok(Exit::Success)
+    Exit::Success
 }

@@ -94,13 +94,6 @@ impl Server {
         &self.place.executable
     }
 
-    /// Whether a file of this name is among its rendered files.
-    pub(super) fn writes(&self, file: &str) -> bool {
-        self.files.iter().any(|path| {
-            path == &self.place.folder.join(file) || path.file_name().is_some_and(|name| name == file)
-        })
-    }
-
     /// Its data folder.
     pub(super) fn data(&self) -> &Path {
         &self.data
