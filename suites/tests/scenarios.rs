@@ -3,6 +3,12 @@
 //! Each scenario checks three things: the verdict blames the machine and not the stack, the first
 //! line names the cause, and nothing is left behind, neither a process nor a file.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "every function here belongs to a test, whose end a panic is"
+)]
+
 mod scenarios {
     mod disk;
     mod emit;

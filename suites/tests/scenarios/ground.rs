@@ -15,7 +15,7 @@ use super::wait::{BOUND, wait};
 /// The command under test.
 const CONFORM: &str = env!("CARGO_BIN_EXE_conform");
 /// Longest a build of all servers may take on a slow machine; a warm cache takes none of it.
-const ACQUIRE_BOUND: Duration = Duration::from_secs(20 * 60);
+const ACQUIRE_BOUND: Duration = Duration::from_mins(20);
 
 /// The servers, obtained once, so that no scenario waits for a build inside a bound of its own.
 static SERVERS: LazyLock<()> = LazyLock::new(|| {

@@ -30,9 +30,9 @@ pub(super) fn assert_environment(ended: &Ended, folder: &Path, id: &str, cause: 
     assert_eq!(ended.code, i32::from(Exit::Environment.code()), "{ended}");
     let report = read(folder);
     assert_eq!(report.run.exit_code, Exit::Environment.code());
-    let case = case(&report, id);
-    assert_eq!(case.verdict, Verdict::Environment, "{case:#?}");
-    let reason = case.reason.clone().unwrap_or_default();
+    let one = case(&report, id);
+    assert_eq!(one.verdict, Verdict::Environment, "{one:#?}");
+    let reason = one.reason.clone().unwrap_or_default();
     assert!(
         reason.starts_with(cause),
         "the cause `{cause}` does not come first: {reason}"

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Longest that something takes which a busy machine does in a few seconds.
-pub(super) const BOUND: Duration = Duration::from_secs(60);
+pub(super) const BOUND: Duration = Duration::from_mins(1);
 
 /// Asks until `look` has it; at the end of `bound` the test fails with what the last look missed.
 #[track_caller]
