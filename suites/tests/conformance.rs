@@ -30,7 +30,7 @@ struct Shared {
 
 impl Shared {
     async fn run(&self, number: usize, case: &Case) -> Result<Outcome, String> {
-        let session = self.session.get_or_try_init(|| open()).await?;
+        let session = self.session.get_or_try_init(open).await?;
         let outcome = session.run(case).await;
         self.outcomes.lock().await.push((number, outcome.clone()));
         Ok(outcome)

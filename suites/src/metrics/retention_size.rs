@@ -88,7 +88,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
                 series: format!("conform_size{{series=\"{series}\"}}"),
                 // Values that compress badly, as real ones do; any fixed irregular sequence serves.
                 samples: instants
-                    .map(|ms| (ms, ((ms / 1000 * 7919 + series * 104_729) % 99_991) as f64))
+                    .map(|ms| (ms, seconds(ms / 1000 * 7919 + series * 104_729) % 99_991.0))
                     .collect(),
             }
         })
