@@ -258,6 +258,7 @@ mod tests {
             IndexMap::new(),
             Seed(1),
             CancellationToken::new(),
+            Progress::silent(),
         )
         .await
         .unwrap_err();
@@ -269,9 +270,16 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let report = run(address, options(5, 0.0), IndexMap::new(), Seed(1), stop)
-            .await
-            .unwrap();
+        let report = run(
+            address,
+            options(5, 0.0),
+            IndexMap::new(),
+            Seed(1),
+            stop,
+            Progress::silent(),
+        )
+        .await
+        .unwrap();
         assert_eq!((report.requests, report.ledger.samples), (0, 0));
     }
 }
