@@ -222,10 +222,7 @@ mod tests {
     #[tokio::test]
     async fn a_look_that_hangs_is_cut_off_at_the_bound() {
         let wait = Wait::new("hung", Duration::from_millis(30)).every(Duration::from_millis(1));
-        let error = wait
-            .until(|| std::future::pending::<Look<()>>())
-            .await
-            .unwrap_err();
+        let error = wait.until(std::future::pending::<Look<()>>).await.unwrap_err();
         assert!(matches!(error, WaitError::Bound { .. }));
     }
 }

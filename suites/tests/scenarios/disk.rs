@@ -1,7 +1,6 @@
 //! A full disk: a small file system that only the command under test sees, so that it is gone with it
 //! whatever happens.
 
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 use std::{fs, io};
@@ -11,7 +10,6 @@ use harness::verdict::Exit;
 use super::ground::{Ended, Ground, LONG, SHORT};
 use super::process;
 use super::report::assert_environment;
-use super::servers::{executable, script};
 use super::wait::BOUND;
 
 /// How this machine lets a process have file systems of its own; none where it does not.
@@ -68,27 +66,6 @@ fn a_disk_without_room_for_anything_is_the_cause_and_is_named() {
     let Some(command) = on_small_disk(&ground, "runs", "4k", &["run", "--fresh", "--case", SHORT]) else {
         return;
     };
-    assert_full(&ground, &ground.end(command), SHORT);
-}
-
-#[test]
-fn a_disk_that_is_full_when_a_server_starts_is_the_cause_and_is_named() {
-    let ground = Ground::with_servers();
-    let folder = ground.path().join("filling");
-    fs::create_dir(&folder).expect("a folder can be made");
-    let real = executable(&ground, "prometheus", "prometheus");
-    let tool = executable(&ground, "prometheus", "promtool");
-    // The script runs in the server's folder; its complaint about the full disk is not the server's.
-    let fill = "test \"$1\" = --version || cat /dev/zero > fill 2> /dev/null";
-    script(
-        &folder.join("prometheus"),
-        &format!("{fill}\nexec {} \"$@\"", real.display()),
-    );
-    symlink(tool, folder.join("promtool")).expect("a link can be made");
-    let Some(mut command) = on_small_disk(&ground, "runs", "8m", &["run", "--fresh", "--case", SHORT]) else {
-        return;
-    };
-    command.env("CONFORM_PROMETHEUS_BIN", folder);
     assert_full(&ground, &ground.end(command), SHORT);
 }
 
