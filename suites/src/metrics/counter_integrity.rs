@@ -49,7 +49,7 @@ fn mutants() -> Vec<Mutant> {
             Edit::rendered_text(
                 "prometheus.yml",
                 "scrape_interval: 1s",
-                "scrape_interval: 1s\n  sample_limit: 1",
+                "scrape_interval: 1s\n    sample_limit: 1",
             ),
         ),
         Mutant::new(
@@ -58,7 +58,7 @@ fn mutants() -> Vec<Mutant> {
             Edit::rendered_text(
                 "prometheus.yml",
                 "scrape_interval: 1s",
-                "scrape_interval: 1s\n  metric_relabel_configs: [{action: labeldrop, regex: part}]",
+                "scrape_interval: 1s\n    metric_relabel_configs: [{action: labeldrop, regex: part}]",
             ),
         ),
         Mutant::new(
