@@ -256,22 +256,33 @@ impl Runner {
         let folder = self.shared.report.join("artifacts").join(case.id);
         Outcome {
             report: CaseReport {
-                id: case.id.to_owned(),
-                area: case.area().to_owned(),
-                claim: case.claim.to_owned(),
-                level: case.level,
-                verdict,
-                reason,
                 seconds: took.as_secs_f64(),
-                promises: case.promises.iter().map(|&id| id.to_owned()).collect(),
-                profiles: case.profiles.iter().map(|&id| id.to_owned()).collect(),
                 findings: findings.findings,
                 drawings: findings.drawings,
                 artifacts: files_below(&folder, &self.shared.report),
-                replay: format!("cargo conform run --case {} --seed {}", case.id, self.shared.seed),
+                ..report_of(case, self.shared.seed, verdict, reason)
             },
             figures: findings.figures,
         }
+    }
+}
+
+/// The report of a case that came to `verdict` without looking at anything.
+pub(crate) fn report_of(case: &Case, seed: Seed, verdict: Verdict, reason: Option<String>) -> CaseReport {
+    CaseReport {
+        id: case.id.to_owned(),
+        area: case.area().to_owned(),
+        claim: case.claim.to_owned(),
+        level: case.level,
+        verdict,
+        reason,
+        seconds: 0.0,
+        promises: case.promises.iter().map(|&id| id.to_owned()).collect(),
+        profiles: case.profiles.iter().map(|&id| id.to_owned()).collect(),
+        findings: Vec::new(),
+        drawings: Vec::new(),
+        artifacts: Vec::new(),
+        replay: format!("cargo conform run --case {} --seed {seed}", case.id),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::project::Project;
 use crate::report::{
     CaseReport, ProfileOutcome, ProfileResult, Report, ReportError, RunInfo, profile_result, promise_reports,
 };
-use crate::runner::{Outcome, Runner, Shared, calibrate, machine};
+use crate::runner::{Outcome, Runner, Shared, calibrate, machine, report_of};
 use crate::seed::Seed;
 use crate::stack::Stack;
 use crate::target::local::LocalStack;
@@ -365,21 +365,7 @@ impl Broken {
 
     fn outcome(&self, case: &Case, seed: Seed) -> Outcome {
         Outcome {
-            report: CaseReport {
-                id: case.id.to_owned(),
-                area: case.area().to_owned(),
-                claim: case.claim.to_owned(),
-                level: case.level,
-                verdict: self.verdict,
-                reason: Some(self.reason.clone()),
-                seconds: 0.0,
-                promises: case.promises.iter().map(|&id| id.to_owned()).collect(),
-                profiles: case.profiles.iter().map(|&id| id.to_owned()).collect(),
-                findings: Vec::new(),
-                drawings: Vec::new(),
-                artifacts: Vec::new(),
-                replay: format!("cargo conform run --case {} --seed {seed}", case.id),
-            },
+            report: report_of(case, seed, self.verdict, Some(self.reason.clone())),
             figures: Vec::new(),
         }
     }
