@@ -72,14 +72,15 @@ fn a_disk_without_room_for_anything_is_the_cause_and_is_named() {
 #[test]
 fn a_disk_that_fills_in_the_middle_is_the_cause_and_is_named() {
     let ground = Ground::with_servers();
-    let Some(command) = on_small_disk(&ground, "runs", "8m", &["run", "--fresh", "--case", LONG]) else {
+    // Room enough for all that a run writes up to here, the trial of the disk's speed included.
+    let Some(command) = on_small_disk(&ground, "runs", "128m", &["run", "--fresh", "--case", LONG]) else {
         return;
     };
     let mut running = ground.start(command);
     running.said("watching scrapes");
     // The file system as the command sees it.
     let seen = PathBuf::from(format!("/proc/{}/root{}", running.pid(), ground.runs().display()));
-    let filled = fs::write(seen.join("fill"), vec![0; 16 << 20]);
+    let filled = fs::write(seen.join("fill"), vec![0; 256 << 20]);
     assert_eq!(
         filled.map_err(|error| error.kind()),
         Err(io::ErrorKind::StorageFull),
