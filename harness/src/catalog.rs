@@ -44,6 +44,8 @@ pub struct Acquired {
     pub version: String,
     /// Where it came from, for people: `cache (built from github.com/... v0.316.0)`.
     pub origin: String,
+    /// Whether it was downloaded or built just now.
+    pub made: bool,
     /// Executables by name (`prometheus`, `promtool`).
     pub executables: IndexMap<String, PathBuf>,
 }

@@ -4,7 +4,7 @@
 //! ledger, so that what arrived can be reconciled.
 
 pub mod backfill;
-
+pub mod drain;
 pub mod ledger;
 pub mod metrics;
 pub mod one_core;

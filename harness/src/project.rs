@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::catalog::{Catalog, CatalogError};
 use crate::contract::{Contract, ContractError};
 use crate::deploy::{DeployError, DeployTree};
+use crate::render::{self, RenderError};
 use crate::shapes::{Shapes, ShapesError};
 
 /// Where the files are, where they differ from the usual places.
@@ -61,6 +62,9 @@ pub enum ProjectError {
     /// The deploy tree cannot be used.
     #[error(transparent)]
     Deploy(#[from] DeployError),
+    /// The deploy tree's objects do not fit together or the shapes.
+    #[error(transparent)]
+    Render(#[from] RenderError),
     /// The shapes cannot be used.
     #[error(transparent)]
     Shapes(#[from] ShapesError),
@@ -97,7 +101,7 @@ impl Project {
         let root = places.root(built_from)?;
         let fixtures = root.join("fixtures");
         let or = |given: &Option<PathBuf>, usual: PathBuf| given.clone().unwrap_or(usual);
-        Ok(Self {
+        let project = Self {
             contract: Arc::new(Contract::load(&or(
                 &places.contract,
                 fixtures.join("contract.yaml"),
@@ -109,7 +113,18 @@ impl Project {
                 fixtures.join("catalog.yaml"),
             ))?),
             root,
-        })
+        };
+        project.examine()?;
+        Ok(project)
+    }
+
+    /// Reads all that a stack is rendered from, so that what cannot be read is said before anything is
+    /// obtained or started, and by every command alike.
+    fn examine(&self) -> Result<(), ProjectError> {
+        self.tree.rule_groups()?;
+        render::prometheus::targets(&self.tree, &self.shapes)?;
+        render::alertmanager::routes(&self.tree)?;
+        Ok(())
     }
 
     /// The fixtures folder.

@@ -4,6 +4,8 @@
 //! Whatever goes wrong on the way is a verdict too: when the stack does not
 //! come up, every case says so with the cause, and the report is written.
 
+mod figures;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use crate::case::Case;
 use crate::catalog::{Acquisition, cache_folder};
 use crate::files;
-use crate::finding::Figure;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::report::{
@@ -101,6 +102,8 @@ pub struct Session {
 struct Running {
     runner: Runner,
     own: Option<Arc<LocalStack>>,
+    /// Whether every server was downloaded or built for this run.
+    cold: bool,
 }
 
 /// A stack that did not come up: the verdict of every case, and why.
@@ -175,6 +178,7 @@ impl Session {
             }
             None => None,
         };
+        let mut cold = false;
         let (stack, own, died): (Stack, _, crate::runner::Died) = if let Some(attached) = attached {
             progress.done("stack", "the warm stack of `conform up` fits and is used");
             let died = attached.died;
@@ -184,6 +188,7 @@ impl Session {
                 .catalog
                 .acquire(&COMPONENTS, &cache_folder(), progress, cancel)
                 .await;
+            cold = acquired.values().flatten().all(|one| one.made);
             let up = LocalStack::up(UpRequest {
                 tree: project.tree.clone(),
                 shapes: project.shapes.clone(),
@@ -216,6 +221,7 @@ impl Session {
         Ok(Running {
             runner: Runner::new(shared, options.side_by_side),
             own,
+            cold,
         })
     }
 
@@ -240,7 +246,7 @@ impl Session {
 
     /// Takes an own stack down and writes the report.
     pub async fn close(self, outcomes: Vec<Outcome>) -> (Report, Result<(), ReportError>) {
-        let figures = self.figures(&outcomes);
+        let figures = figures::all(&self, &outcomes).await;
         let (cases, stack, up) = {
             let cases: Vec<CaseReport> = outcomes.into_iter().map(|outcome| outcome.report).collect();
             match &self.state {
@@ -302,52 +308,6 @@ impl Session {
         let _ = std::fs::remove_dir_all(&self.folder);
         let written = report.write(&self.options.report);
         (report, written)
-    }
-
-    /// The cases' figures, and those of the run itself against the contract's.
-    fn figures(&self, outcomes: &[Outcome]) -> Vec<Figure> {
-        let mut figures: Vec<Figure> = outcomes
-            .iter()
-            .flat_map(|outcome| outcome.figures.clone())
-            .collect();
-        let contract = &self.project.contract;
-        let mut seconds = |what: &str, promise: &str, value: f64| {
-            if let Ok(bound) = contract.duration(promise, "at-most") {
-                figures.push(Figure {
-                    what: what.to_owned(),
-                    value,
-                    bound: bound.as_secs_f64(),
-                    at_least: false,
-                    unit: "s".to_owned(),
-                });
-            }
-        };
-        if let Ok(Running { runner, own: Some(_) }) = &self.state {
-            seconds(
-                "stack ready",
-                "harness-up",
-                runner.shared().stack.up.as_secs_f64(),
-            );
-        }
-        if self.options.profile == "core" && self.options.whole(outcomes.len()) {
-            seconds(
-                "core profile",
-                "harness-core-profile",
-                self.clock.elapsed().as_secs_f64(),
-            );
-        }
-        if let Ok(bound) = contract.bytes("harness-memory", "at-most") {
-            const MIB: f64 = 1024.0 * 1024.0;
-            #[expect(clippy::cast_precision_loss, reason = "a memory size is far below 2^52 bytes")]
-            figures.push(Figure {
-                what: "harness's own memory".to_owned(),
-                value: machine::peak_memory() as f64 / MIB,
-                bound: bound.0 as f64 / MIB,
-                at_least: false,
-                unit: "MiB".to_owned(),
-            });
-        }
-        figures
     }
 }
 

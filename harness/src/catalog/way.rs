@@ -134,6 +134,7 @@ impl Acquirer<'_> {
                 component: component.name.clone(),
                 version: component.version.clone(),
                 origin: format!("{}={}", component.variable, given.display()),
+                made: false,
                 executables,
             }),
             Err(Stop::Interrupted) => Local::Interrupted,
@@ -168,6 +169,7 @@ impl Acquirer<'_> {
             component: component.name.clone(),
             version: component.version.clone(),
             origin,
+            made: false,
             executables,
         }))
     }
@@ -202,6 +204,7 @@ impl Acquirer<'_> {
                 component: component.name.clone(),
                 version: component.version.clone(),
                 origin: format!("cache ({})", manifest.origin),
+                made: false,
                 executables,
             })),
             Err(mismatch) if mismatch.is_of_content() => Ok(Cached::Corrupt(mismatch.to_string())),
@@ -332,6 +335,7 @@ impl Acquirer<'_> {
             component: component.name.clone(),
             version: component.version.clone(),
             origin,
+            made: true,
             executables,
         })
     }

@@ -28,6 +28,16 @@ const FILE: &str = "alertmanager.yml";
 /// (prometheus-operator v0.85, API reference).
 const RETENTION: &str = "120h";
 
+/// Where it gossips. It has no peers here, but exposes the cluster's metrics, which rules ask for, only
+/// while it gossips (Alertmanager v0.31, cluster/cluster.go).
+const CLUSTER: &str = "127.0.0.1:0";
+
+/// How often it gossips here; Alertmanager takes gossip for settled after three quiet polls, ten
+/// intervals apart, and holds notifications back until then (v0.31, cluster/cluster.go).
+const GOSSIP_INTERVAL: &str = "5ms";
+/// How often it gossips where nothing else is said (Alertmanager v0.31, cluster/cluster.go).
+const USUAL_GOSSIP_INTERVAL: &str = "200ms";
+
 /// Renders an Alertmanager of the tree's Alertmanager object.
 pub fn render(tree: &DeployTree, request: &AlertmanagerRequest) -> Result<Rendered, RenderError> {
     let alertmanager = declared(tree)?;
@@ -170,13 +180,23 @@ fn arguments(
     arguments.value("config.file", FILE);
     arguments.value("storage.path", "data");
     arguments.value("data.retention", retention);
-    arguments.value("cluster.listen-address", "");
+    arguments.value("cluster.listen-address", CLUSTER);
     changes.add(
         object,
         "--cluster.listen-address",
         "[$(POD_IP)]:9094",
-        "",
-        "a single node: gossip has nobody to talk to, and would open a port beside the target's own",
+        CLUSTER,
+        "gossip stays on loopback, on a port that the kernel picks",
+    );
+    arguments.value("cluster.gossip-interval", GOSSIP_INTERVAL);
+    changes.add(
+        object,
+        "--cluster.gossip-interval",
+        spec.cluster_gossip_interval
+            .as_deref()
+            .unwrap_or(USUAL_GOSSIP_INTERVAL),
+        GOSSIP_INTERVAL,
+        "notifications wait until gossip has settled, which takes 30 to 40 intervals even without peers",
     );
     arguments.value("web.listen-address", request.listen);
     arguments.optional("web.external-url", spec.external_url.as_ref());

@@ -485,6 +485,7 @@ mod tests {
             component: component.into(),
             version: "3.16.0".into(),
             origin: "cache".into(),
+            made: false,
             executables: executables
                 .iter()
                 .map(|name| ((*name).to_owned(), PathBuf::from(name)))

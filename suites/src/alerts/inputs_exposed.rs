@@ -31,10 +31,6 @@ const RUN: f64 = 3600.0;
 /// How many values of a label a message shows.
 const SHOWN: usize = 8;
 
-/// What a value that this target had to change keeps from being exposed: the changed field, and how
-/// the metrics begin (Alertmanager v0.31, cluster/cluster.go, registers them with its gossip).
-const NOT_HERE: [(&str, &str); 1] = [("--cluster.listen-address", "alertmanager_cluster_")];
-
 /// The case.
 #[must_use]
 pub(super) fn case() -> Case {
@@ -95,8 +91,6 @@ enum Answer {
     Exposed,
     /// By which recording rule.
     Computed(String),
-    /// Not on this target: why its value was changed.
-    Elsewhere(String),
     /// The nearest there is, as a clause.
     Missing(String),
 }
@@ -216,19 +210,6 @@ async fn ask(context: &Context, groups: &[RuleGroup], selector: &Selector) -> Re
     {
         return computed(prometheus, rule, selector, from, to).await;
     }
-    let changed = context.stack.changed_values.iter().find(|changed| {
-        NOT_HERE
-            .iter()
-            .any(|(field, metrics)| changed.field == *field && metric.starts_with(metrics))
-    });
-    if let Some(changed) = changed
-        && all.is_empty()
-    {
-        return Ok(Answer::Elsewhere(format!(
-            "{} of {} differs on this target: {}",
-            changed.field, changed.object, changed.why
-        )));
-    }
     if all.is_empty() {
         return Ok(Answer::Missing(format!(
             "no target exposes {metric} and no rule records it"
@@ -329,20 +310,15 @@ fn judge(
         .collect();
     let mut missing = Vec::new();
     let mut computed = Vec::new();
-    let mut elsewhere = Vec::new();
     for text in &own {
         match &answers[text.as_str()] {
             Answer::Exposed => {}
-            Answer::Elsewhere(why) => elsewhere.push(format!("{text} is not exposed here, {why}")),
             Answer::Computed(by) => computed.push(by.as_str()),
             Answer::Missing(why) => missing.push(format!("{text}: {why}")),
         }
     }
-    let exposed = own.len() - missing.len() - elsewhere.len();
+    let exposed = own.len() - missing.len();
     let mut observed = format!("{exposed} of {} exposed", own.len());
-    for why in &elsewhere {
-        observed = format!("{observed}; {why}");
-    }
     if !computed.is_empty() {
         observed = format!("{observed}, {} of them by inputs alone so far", computed.len());
     }

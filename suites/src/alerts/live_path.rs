@@ -16,7 +16,7 @@ use harness::component::prometheus::Prometheus;
 use harness::deploy::RuleGroup;
 use harness::drawing::{Drawing, Lane, Mark};
 use harness::emit::target::ScrapeTarget;
-use harness::finding::{Finding, Findings};
+use harness::finding::{Figure, Finding, Findings};
 use harness::judge::alerts::candidate::{Candidate, candidates};
 use harness::judge::alerts::expression::normalised;
 use harness::judge::alerts::notification::Notification;
@@ -38,8 +38,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const HOLD: Duration = Duration::from_secs(4);
 /// 10 s of group wait become a sixth of a second, 5 min of group interval 5 s.
 const DIVISOR: u32 = 60;
-/// Longest from breach to notification and back, whatever the configuration says.
-const ALL: Duration = Duration::from_mins(1);
 
 /// The case.
 #[must_use]
@@ -236,13 +234,16 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         )),
     }
     let end = resolved.as_ref().map_or_else(|_| now(), |n| n.at);
-    findings.push(
-        Finding::of("the whole way, there and back")
-            .observed(format!("{:.1}", end - way.flipped))
-            .bound(format!("at most {}", ALL.as_secs()))
-            .unit("s")
-            .judge(end - way.flipped <= ALL.as_secs_f64(), || "it took longer".into()),
-    );
+    findings.figures.push(Figure {
+        what: "live alert path, there and back".to_owned(),
+        value: end - way.flipped,
+        bound: context
+            .contract
+            .duration("harness-live-alert", "at-most")?
+            .as_secs_f64(),
+        at_least: false,
+        unit: "s".to_owned(),
+    });
     draw(
         &mut findings,
         &candidate,

@@ -111,6 +111,7 @@ fn bad_input_is_named_with_its_place_and_a_remedy(
 #[case::manifest_interval(MONITORS, "interval: 15s", "interval: soon", "ServiceMonitor/api-gateway: spec.endpoints[0].interval: ", &["`soon` is not a duration"])]
 #[case::manifest_unknown_field(ALERTS, "expr: ", "exprr: ", "PrometheusRule/alerts-meta: spec.groups[0].rules[0].exprr: ", &["unknown field", "the nearest known one is `expr`"])]
 fn a_bad_field_of_a_manifest_is_named_with_its_object_and_a_remedy(
+    #[values("check", "run")] command: &str,
     #[case] file: &str,
     #[case] find: &str,
     #[case] instead: &str,
@@ -118,7 +119,7 @@ fn a_bad_field_of_a_manifest_is_named_with_its_object_and_a_remedy(
     #[case] says: &[&str],
 ) {
     let ground = Ground::new();
-    let (ended, _) = run_with(&ground, file, find, instead, &["check"]);
+    let (ended, _) = run_with(&ground, file, find, instead, &[command]);
     assert_refused(&ground, &ended, &format!("project/{file}:"), says);
     assert!(ended.verdict_line().contains(field), "{ended}");
 }

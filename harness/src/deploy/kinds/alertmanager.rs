@@ -14,6 +14,8 @@ pub(crate) struct AlertmanagerSpec {
     pub(crate) alertmanager_config_selector: Option<LabelSelector>,
     /// In Go's notation: hours, minutes, seconds, milliseconds.
     pub(crate) retention: Option<String>,
+    /// How often it gossips, in Go's notation.
+    pub(crate) cluster_gossip_interval: Option<String>,
     pub(crate) external_url: Option<String>,
     pub(crate) route_prefix: Option<String>,
     pub(crate) log_level: Option<String>,
@@ -55,7 +57,6 @@ impl Spec for AlertmanagerSpec {
         without_effect("alertmanagerConfigNamespaceSelector"),
         without_effect("automountServiceAccountToken"),
         without_effect("clusterAdvertiseAddress"),
-        without_effect("clusterGossipInterval"),
         without_effect("clusterLabel"),
         without_effect("clusterPeerTimeout"),
         without_effect("clusterPushpullInterval"),

@@ -1,0 +1,94 @@
+//! What a run measures of itself, held against what the contract demands of the harness.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Running, Session};
+use crate::emit::drain::Drain;
+use crate::emit::remote_write::{self, Load};
+use crate::finding::Figure;
+use crate::runner::{Outcome, machine};
+
+/// How long the generator is measured, and the series it plays meanwhile.
+const EMISSION: Duration = Duration::from_secs(1);
+const SERIES: u64 = 100_000;
+/// Samples a request; large enough that requests are not what is measured.
+const BATCH: u64 = 5_000;
+
+/// The cases' figures and the run's own.
+pub(super) async fn all(session: &Session, outcomes: &[Outcome]) -> Vec<Figure> {
+    let mut figures: Vec<Figure> = outcomes
+        .iter()
+        .flat_map(|outcome| outcome.figures.clone())
+        .collect();
+    let whole = session.options.profile == "core" && session.options.whole(outcomes.len());
+    let took = session.clock.elapsed();
+    let mut seconds = |what: &str, promise: &str, value: Duration| {
+        if let Ok(bound) = session.project.contract.duration(promise, "at-most") {
+            figures.push(Figure {
+                what: what.to_owned(),
+                value: value.as_secs_f64(),
+                bound: bound.as_secs_f64(),
+                at_least: false,
+                unit: "s".to_owned(),
+            });
+        }
+    };
+    if let Ok(Running {
+        runner,
+        own: Some(_),
+        cold,
+        ..
+    }) = &session.state
+    {
+        seconds("stack ready", "harness-up", runner.shared().stack.up);
+        match cold {
+            true if whole => seconds("cold first run", "harness-cold-run", took),
+            false if whole => seconds("core profile", "harness-core-profile", took),
+            _ => {}
+        }
+        if whole {
+            figures.extend(emission(session).await);
+        }
+    }
+    figures.extend(memory(session));
+    figures
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes and counts are far below 2^52")]
+fn memory(session: &Session) -> Option<Figure> {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let bound = session.project.contract.bytes("harness-memory", "at-most").ok()?;
+    Some(Figure {
+        what: "harness's own memory".to_owned(),
+        value: machine::peak_memory() as f64 / MIB,
+        bound: bound.0 as f64 / MIB,
+        at_least: false,
+        unit: "MiB".to_owned(),
+    })
+}
+
+/// What one core emits over remote write, to a receiver that only reads; none where the run was
+/// interrupted or nothing can be sent.
+#[expect(clippy::cast_precision_loss, reason = "sizes and counts are far below 2^52")]
+async fn emission(session: &Session) -> Option<Figure> {
+    let bound = session
+        .project
+        .contract
+        .count("harness-remote-write", "samples-per-second")
+        .ok()? as f64;
+    let drain = Drain::start().ok()?;
+    let endpoint = format!("http://{}/", drain.address()).parse().ok()?;
+    let mut load = Load::new(endpoint, SERIES, EMISSION, session.options.seed.derive("emission"));
+    load.rate = bound;
+    load.batch = BATCH;
+    let sent = remote_write::send(load, CancellationToken::new()).await.ok()?;
+    Some(Figure {
+        what: "remote write, one core".to_owned(),
+        value: sent.samples_per_cpu_second(),
+        bound,
+        at_least: true,
+        unit: "samples/s".to_owned(),
+    })
+}
