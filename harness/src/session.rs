@@ -25,12 +25,21 @@ use crate::runner::{Outcome, Runner, Shared, calibrate, machine, report_of};
 use crate::seed::Seed;
 use crate::stack::Stack;
 use crate::target::local::LocalStack;
+use crate::target::needs::{ALWAYS, Needs};
 use crate::target::warm::{self, AttachRequest};
 use crate::target::{TargetError, UpRequest};
 use crate::verdict::{Exit, Verdict};
 
-/// Components the metrics and alerts cases rest on.
-pub const COMPONENTS: [&str; 2] = ["prometheus", "alertmanager"];
+/// Every component a stack is made of: a warm stack has them all, a run those its cases need.
+pub const COMPONENTS: [&str; 7] = [
+    "prometheus",
+    "alertmanager",
+    "elasticsearch",
+    "libfaketime",
+    "jaeger",
+    "otel-collector",
+    "loki",
+];
 
 /// How a run is to go.
 #[derive(Debug, Clone)]
@@ -47,6 +56,8 @@ pub struct Options {
     pub profile: String,
     /// How many cases the profile has; fewer in a run leave it partial.
     pub profile_cases: usize,
+    /// What the cases need of the stack; the rest is neither acquired nor started.
+    pub needs: Needs,
 }
 
 impl Options {
@@ -182,12 +193,13 @@ impl Session {
         } else {
             let acquired = project
                 .catalog
-                .acquire(&COMPONENTS, &cache_folder(), progress, cancel)
+                .acquire(&options.needs.components(), &cache_folder(), progress, cancel)
                 .await;
             let up = LocalStack::up(UpRequest {
                 tree: project.tree.clone(),
                 shapes: project.shapes.clone(),
                 acquired: Arc::new(acquired),
+                needs: options.needs.clone(),
                 drifts: Vec::new(),
                 seed: options.seed,
                 folder: folder.to_owned(),
@@ -393,9 +405,20 @@ fn make_folders(run: &std::path::Path, report: &std::path::Path) -> Result<(), S
 /// Which acquired components could not be had, for messages.
 #[must_use]
 pub fn unavailable(acquired: &Acquisition) -> Vec<String> {
+    gone(acquired, |_| true)
+}
+
+/// Which components could not be had without which there is no stack, for messages.
+#[must_use]
+pub fn indispensable(acquired: &Acquisition) -> Vec<String> {
+    gone(acquired, |component| ALWAYS.contains(&component))
+}
+
+fn gone(acquired: &Acquisition, counts: impl Fn(&str) -> bool) -> Vec<String> {
     acquired
         .values()
         .filter_map(|one| one.as_ref().err())
+        .filter(|gone| counts(&gone.component))
         .map(|gone| format!("{}: {}; {}", gone.component, gone.reason, gone.remedy))
         .collect()
 }
