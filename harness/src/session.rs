@@ -23,12 +23,12 @@ use crate::report::{
 };
 use crate::runner::{Outcome, Runner, Shared, calibrate, machine, report_of};
 use crate::seed::Seed;
-use crate::stack::Stack;
+use crate::stack::{Capability, ComponentInfo, Stack};
 use crate::target::local::LocalStack;
 use crate::target::needs::{ALWAYS, Needs};
 use crate::target::warm::{self, AttachRequest};
 use crate::target::{TargetError, UpRequest};
-use crate::verdict::{Exit, Verdict};
+use crate::verdict::{Exit, Level, Verdict};
 
 /// Every component a stack is made of: a warm stack has them all, a run those its cases need.
 pub const COMPONENTS: [&str; 7] = [
@@ -253,6 +253,7 @@ impl Session {
     /// Takes an own stack down and writes the report.
     pub async fn close(self, outcomes: Vec<Outcome>) -> (Report, Result<(), ReportError>) {
         let figures = self.figures(&outcomes);
+        let needs: Vec<&[Capability]> = outcomes.iter().map(|outcome| outcome.needs).collect();
         let (cases, stack, up) = {
             let cases: Vec<CaseReport> = outcomes.into_iter().map(|outcome| outcome.report).collect();
             match &self.state {
@@ -294,7 +295,10 @@ impl Session {
                 seconds: self.clock.elapsed().as_secs_f64(),
                 memory_bytes: machine::peak_memory(),
             },
-            profiles: vec![self.options.profile_result(&cases)],
+            profiles: vec![ProfileResult {
+                stand_ins: rests(&cases, &needs, &components),
+                ..self.options.profile_result(&cases)
+            }],
             promises: promise_reports(&self.project.contract, &cases),
             cases,
             changed_values,
@@ -379,8 +383,24 @@ impl Broken {
         Outcome {
             report: report_of(case, seed, self.verdict, Some(self.reason.clone())),
             figures: Vec::new(),
+            needs: case.needs,
         }
     }
+}
+
+/// Which MUST cases that ran rest on a stand-in, a sentence each.
+fn rests(cases: &[CaseReport], needs: &[&[Capability]], components: &[ComponentInfo]) -> Vec<String> {
+    let stand_ins = || components.iter().flat_map(|component| &component.stand_ins);
+    cases
+        .iter()
+        .zip(needs)
+        .filter(|(case, _)| case.level == Level::Must && case.verdict != Verdict::Skipped)
+        .flat_map(|(case, needs)| {
+            stand_ins()
+                .filter(|stand_in| needs.contains(&stand_in.capability))
+                .map(|stand_in| format!("{} rests on {stand_in}", case.id))
+        })
+        .collect()
 }
 
 /// Where runs keep what they need while they run: `CONFORM_RUNS`, else `runs` in the cache.

@@ -473,10 +473,41 @@ fn executables(acquired: &Acquisition) -> Result<IndexMap<String, PathBuf>, Fail
 
 /// The components for the report: what was acquired, with what was seen of the running servers.
 fn components(acquired: &Acquisition, seen: &IndexMap<String, Seen>) -> Vec<ComponentInfo> {
+    let store = acquired.get("elasticsearch").map(Result::as_ref);
     acquired
         .iter()
-        .map(|(name, acquired)| component(name, acquired.as_ref(), seen.get(name)))
+        .map(|(name, acquired)| {
+            let info = component(name, acquired.as_ref(), seen.get(name));
+            match store {
+                Some(Err(gone)) => without_elasticsearch(info, gone),
+                _ => info,
+            }
+        })
         .collect()
+}
+
+/// Jaeger stores its spans in Elasticsearch, and only Elasticsearch's clock can be shifted: what rests on
+/// it goes with it.
+fn without_elasticsearch(mut info: ComponentInfo, gone: &crate::catalog::Unavailable) -> ComponentInfo {
+    let rests = [
+        Capability::Jaeger,
+        Capability::JaegerAdaptive,
+        Capability::ClockShift,
+    ];
+    let (gone_too, left): (Vec<_>, Vec<_>) = info
+        .capabilities
+        .into_iter()
+        .partition(|capability| rests.contains(capability));
+    info.capabilities = left;
+    info.missing
+        .extend(gone_too.into_iter().map(|capability| Missing {
+            capability,
+            reason: format!(
+                "{}: there is no elasticsearch for it; {}",
+                gone.reason, gone.remedy
+            ),
+        }));
+    info
 }
 
 fn component(
@@ -609,6 +640,30 @@ mod tests {
             [Capability::Alertmanager, Capability::Amtool]
         );
         assert!(components[1].missing.is_empty());
+    }
+
+    #[test]
+    fn what_rests_on_elasticsearch_goes_with_it() {
+        let unavailable = Unavailable {
+            component: "elasticsearch".into(),
+            reason: "no Java".into(),
+            remedy: "install Java 17".into(),
+        };
+        let acquisition = Acquisition::from([
+            ("elasticsearch".to_owned(), Err(unavailable)),
+            (
+                "jaeger".to_owned(),
+                Ok(acquired("jaeger", &["jaeger", "es-index-cleaner"])),
+            ),
+        ]);
+        let components = components(&acquisition, &IndexMap::new());
+        let lacking: Vec<Capability> = components
+            .iter()
+            .flat_map(|component| component.missing.iter().map(|missing| missing.capability))
+            .collect();
+        assert!(lacking.contains(&Capability::Lifecycle) && lacking.contains(&Capability::Jaeger));
+        assert_eq!(components[1].capabilities, [Capability::IndexCleaner]);
+        assert!(components[1].missing[0].reason.starts_with("no Java: "));
     }
 
     #[test]
