@@ -368,8 +368,8 @@ pub trait AlertmanagerInstance: Send + Sync {
 /// A value that a clone has in place of the tree's, in one of its rendered files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Override {
-    /// JSON pointer into the clone's configuration file (for Elasticsearch, whose file is flat, `/` and the setting).
-    /// A member that is not there is added.
+    /// JSON pointer into the clone's configuration file (for Elasticsearch, whose file is flat, `/` and the
+    /// setting). Members that are not there are added.
     pub pointer: String,
     /// The value; null removes the member.
     pub value: Value,
@@ -408,21 +408,40 @@ pub struct ElasticsearchClone {
 pub struct JaegerClone {
     /// Short name, unique within the case.
     pub name: String,
-    /// The Elasticsearch that stores its spans.
-    pub elasticsearch: Url,
-    /// Prefix of its indices, so that it shares them with no other Jaeger.
-    pub index_prefix: String,
+    /// What stores its spans.
+    pub store: TraceStore,
     /// Whether it is the one with adaptive sampling.
     pub adaptive: bool,
     /// Its sampling strategies, in place of the declared file's text. The file a running clone reads is
     /// [`Running::file`] of [`STRATEGIES_FILE`]; the case may rewrite it.
     pub strategies: Option<String>,
+    /// How often it looks at that file, in place of the tree's interval.
+    pub strategies_reload: Option<Duration>,
+    /// Divides the timers of adaptive sampling; 1 keeps them.
+    pub divide_durations_by: u32,
     /// Values in place of the tree's.
     pub overrides: Vec<Override>,
 }
 
 /// Name of the file of sampling strategies as rendered for a Jaeger.
-pub const STRATEGIES_FILE: &str = "sampling_strategies.json";
+pub const STRATEGIES_FILE: &str = crate::render::jaeger::STRATEGIES;
+
+/// What stores a Jaeger's spans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TraceStore {
+    /// An Elasticsearch, in indices of a prefix that is shared with no other Jaeger.
+    Elasticsearch {
+        /// Where it is.
+        url: Url,
+        /// The prefix.
+        index_prefix: String,
+    },
+    /// Its own memory, for a case that is about something else than storage.
+    Memory {
+        /// How many traces are kept at most.
+        max_traces: u64,
+    },
+}
 
 /// A Collector of the declared one's configuration.
 #[derive(Debug, Clone)]
@@ -431,6 +450,8 @@ pub struct CollectorClone {
     pub name: String,
     /// Where its trace exporter sends (OTLP over gRPC): a sink of the case, or a Jaeger.
     pub traces_to: SocketAddr,
+    /// Percentages in place of the declared ones, by the sampler's id (`probabilistic_sampler/ml`).
+    pub sampling_percentages: Vec<(String, f64)>,
     /// Values in place of the tree's, for example a sampler's percentage.
     pub overrides: Vec<Override>,
 }
@@ -440,6 +461,8 @@ pub struct CollectorClone {
 pub struct LokiClone {
     /// Short name, unique within the case.
     pub name: String,
+    /// How often what is too old is looked for, in place of the tree's interval; the retention stays.
+    pub compaction: Option<Duration>,
     /// Values in place of the tree's.
     pub overrides: Vec<Override>,
 }
@@ -458,15 +481,16 @@ impl ElasticsearchClone {
 }
 
 impl JaegerClone {
-    /// A clone on `elasticsearch`, its indices prefixed with `index_prefix`, else as declared.
+    /// A clone on `store`, else as declared.
     #[must_use]
-    pub fn named(name: impl Into<String>, elasticsearch: Url, index_prefix: impl Into<String>) -> Self {
+    pub fn named(name: impl Into<String>, store: TraceStore) -> Self {
         Self {
             name: name.into(),
-            elasticsearch,
-            index_prefix: index_prefix.into(),
+            store,
             adaptive: false,
             strategies: None,
+            strategies_reload: None,
+            divide_durations_by: 1,
             overrides: Vec::new(),
         }
     }
@@ -479,6 +503,7 @@ impl CollectorClone {
         Self {
             name: name.into(),
             traces_to,
+            sampling_percentages: Vec::new(),
             overrides: Vec::new(),
         }
     }
@@ -490,6 +515,7 @@ impl LokiClone {
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            compaction: None,
             overrides: Vec::new(),
         }
     }

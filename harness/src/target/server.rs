@@ -104,6 +104,7 @@ pub(super) struct Server {
     place: Place,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    ready_within: Duration,
     data: PathBuf,
     files: Vec<PathBuf>,
 }
@@ -127,7 +128,8 @@ impl Server {
         Ok(Self {
             data: place.folder.join(data),
             arguments: rendered.arguments.iter().map(argument).collect(),
-            environment: Vec::new(),
+            environment: rendered.environment.clone(),
+            ready_within: READY_BOUND,
             place,
             files,
         })
@@ -136,6 +138,12 @@ impl Server {
     /// Finds these in its environment too.
     pub(super) fn in_environment(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
         self.environment.extend(environment);
+        self
+    }
+
+    /// May take as long until it is ready.
+    pub(super) fn ready_within(mut self, bound: Duration) -> Self {
+        self.ready_within = bound;
         self
     }
 
@@ -192,7 +200,8 @@ impl Server {
             environment: self.environment.clone(),
         })
         .await?;
-        let wait = Wait::new(format!("{executable} ready on {listen}"), READY_BOUND).every(READY_INTERVAL);
+        let wait =
+            Wait::new(format!("{executable} ready on {listen}"), self.ready_within).every(READY_INTERVAL);
         let ready = wait.until(|| async {
             match client.ready().await {
                 Ok(()) => Look::Ready(()),

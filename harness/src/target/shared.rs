@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use super::failure::Failure;
 use super::memory;
 use super::needs::Needs;
-use super::outfit::{self, Outfit, Spot, Tier};
+use super::outfit::{self, NodeSpec, Outfit, Spot};
 use super::process::Process;
 use super::server::Ready;
 use super::workshop::{Grounds, PORT_TRIES};
@@ -19,7 +19,8 @@ use crate::component::elasticsearch::{Elasticsearch, HealthStatus, Lifecycle, No
 use crate::component::jaeger::Jaeger;
 use crate::component::loki::Loki;
 use crate::progress::Progress;
-use crate::stack::{Capability, Missing, StandIn};
+use crate::render::elasticsearch::Tier;
+use crate::stack::{Capability, CollectorClone, JaegerClone, LokiClone, Missing, StandIn, TraceStore};
 use crate::units::format_duration;
 
 /// Memory that a node of a tier of its own takes at most, with its heap as the target sets it: measured
@@ -88,8 +89,7 @@ impl Start<'_> {
     async fn traces(&self) -> Result<Shared, Failure> {
         let mut shared = Shared::default();
         if self.needs.elasticsearch() && self.has("elasticsearch") {
-            let (client, processes) = self.elasticsearch().await?;
-            let nodes = client.nodes().await?;
+            let (client, nodes, processes) = self.elasticsearch().await?;
             shared.seen.insert("elasticsearch".to_owned(), seen(&nodes));
             shared.processes.extend(processes);
             shared.elasticsearch = Some(client);
@@ -98,18 +98,21 @@ impl Start<'_> {
             && self.has("jaeger")
         {
             let wanted = |needed: bool, adaptive: bool| async move {
-                if !needed || !outfit::declares_jaeger(self.grounds, adaptive) {
+                if !needed || !outfit::declares_jaeger(&self.grounds.tree, adaptive) {
                     return Ok(None);
                 }
                 let name = if adaptive { "jaeger-adaptive" } else { "jaeger" };
-                let spec = outfit::JaegerSpec {
-                    store: store.base(),
-                    index_prefix: None,
+                let declared = JaegerClone {
                     adaptive,
-                    strategies: None,
-                    overrides: &[],
+                    ..JaegerClone::named(
+                        name,
+                        TraceStore::Elasticsearch {
+                            url: store.base().clone(),
+                            index_prefix: String::new(),
+                        },
+                    )
                 };
-                self.server(name, |spot| outfit::jaeger(self.grounds, spot, &spec))
+                self.server(name, |spot| outfit::jaeger(self.grounds, spot, &declared))
                     .await
                     .map(Some)
             };
@@ -140,8 +143,11 @@ impl Start<'_> {
                 Some(jaeger) => jaeger.endpoints().otlp_grpc,
                 None => super::workshop::free_address()?,
             };
+            let declared = CollectorClone::named("collector", to);
             let (client, process) = self
-                .server("collector", |spot| outfit::collector(self.grounds, spot, to, &[]))
+                .server("collector", |spot| {
+                    outfit::collector(self.grounds, spot, &declared)
+                })
                 .await?;
             shared.processes.push(("collector".to_owned(), process));
             shared.collector = Some(client);
@@ -153,16 +159,25 @@ impl Start<'_> {
         if !(self.needs.loki() && self.has("loki")) {
             return Ok(None);
         }
-        self.server("loki", |spot| outfit::loki(self.grounds, spot, &[]))
+        let declared = LokiClone::named("loki");
+        self.server("loki", |spot| outfit::loki(self.grounds, spot, &declared))
             .await
             .map(Some)
     }
 
     /// One node a tier where memory allows, else one with all of them; with what the tree sets up in it.
-    async fn elasticsearch(&self) -> Result<(Elasticsearch, Vec<(String, Process)>), Failure> {
+    async fn elasticsearch(&self) -> Result<(Elasticsearch, Vec<Node>, Vec<(String, Process)>), Failure> {
         let free = memory::available();
-        let tiers = if free.is_none_or(|free| free >= 3 * NODE_MEMORY) {
-            vec![Tier::Hot, Tier::Warm, Tier::Cold]
+        let node = |name: &str, tiers: &[Tier]| NodeSpec {
+            name: name.to_owned(),
+            tiers: tiers.to_vec(),
+            spot: self.spot(&format!("elasticsearch-{name}")),
+        };
+        let specs: Vec<NodeSpec> = if free.is_none_or(|free| free >= 3 * NODE_MEMORY) {
+            Tier::ALL
+                .into_iter()
+                .map(|tier| node(tier.name(), &[tier]))
+                .collect()
         } else {
             self.progress.step(
                 "elasticsearch",
@@ -171,17 +186,13 @@ impl Start<'_> {
                     free.unwrap_or_default() / (1024 * 1024)
                 ),
             );
-            vec![Tier::All]
+            vec![node("all", &Tier::ALL)]
         };
+        let repositories = self.grounds.folder.join("repositories");
         let (client, processes) = again(self.progress, || async {
             self.progress
-                .step("elasticsearch", format!("starting {} nodes", tiers.len()));
-            let spec = outfit::ClusterSpec {
-                tiers: &tiers,
-                repositories: None,
-                overrides: &[],
-            };
-            let nodes = outfit::cluster(self.grounds, &spec, |name| self.spot(name))?;
+                .step("elasticsearch", format!("starting {} nodes", specs.len()));
+            let nodes = outfit::cluster(self.grounds, &specs, &repositories, &[])?;
             let client = nodes
                 .first()
                 .map(|node| node.client.clone())
@@ -190,21 +201,22 @@ impl Start<'_> {
                 .iter()
                 .map(|node| node.server.start(&node.client, &self.grounds.cancel));
             let processes = futures::future::try_join_all(started).await?;
-            let names = tiers.iter().map(|tier| format!("elasticsearch-{}", tier.name()));
+            let names = specs.iter().map(|node| format!("elasticsearch-{}", node.name));
             Ok((client, names.zip(processes).collect::<Vec<_>>()))
         })
         .await?;
-        let count = u32::try_from(tiers.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
         client
             .settled(None, HealthStatus::Yellow, count, CLUSTER_BOUND)
             .await
             .map_err(|error| Failure::Environment(error.to_string()))?;
-        outfit::set_up(self.grounds, &client, tiers.len()).await?;
+        let nodes = client.nodes().await?;
+        outfit::set_up(self.grounds, &client, &nodes, &repositories).await?;
         self.progress.done(
             "elasticsearch",
             format!("ready after {}", format_duration(self.begin.elapsed())),
         );
-        Ok((client, processes))
+        Ok((client, nodes, processes))
     }
 
     fn spot(&self, name: &str) -> Spot {

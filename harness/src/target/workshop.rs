@@ -17,7 +17,7 @@ use super::clock::Clock;
 use super::clones::{RunningClone, agrees};
 use super::failure::Failure;
 use super::folder::RunFolder;
-use super::outfit::{self, Outfit, Spot, Tier};
+use super::outfit::{self, Outfit, Spot};
 use super::process::{End, Process, Program};
 use super::server::{Place, Ready, Server};
 use super::{ports, shared};
@@ -390,15 +390,7 @@ impl LocalWorkshop {
         let environment = || clock.iter().flat_map(|(clock, _)| clock.environment());
         let cancel = &self.grounds.cancel;
         let (server, client, process) = shared::again(&Progress::silent(), || async {
-            let spec = outfit::ClusterSpec {
-                tiers: &[Tier::All],
-                repositories: clone.repositories.as_deref(),
-                overrides: &clone.overrides,
-            };
-            let node = outfit::cluster(&self.grounds, &spec, |_| spot.clone())?
-                .into_iter()
-                .next()
-                .ok_or_else(|| Failure::Environment("an Elasticsearch without nodes".to_owned()))?;
+            let node = outfit::elasticsearch(&self.grounds, &spot, &clone)?;
             let server = node.server.in_environment(environment());
             let process = server.start(&node.client, cancel).await?;
             Ok((server, node.client, process))
@@ -552,19 +544,7 @@ impl Workshop for LocalWorkshop {
     fn jaeger(&self, clone: JaegerClone) -> BoxFuture<'_, Result<Running<Jaeger>, WorkshopError>> {
         async move {
             let running = self
-                .start_clone(&clone.name, |spot| {
-                    outfit::jaeger(
-                        &self.grounds,
-                        spot,
-                        &outfit::JaegerSpec {
-                            store: &clone.elasticsearch,
-                            index_prefix: Some(&clone.index_prefix),
-                            adaptive: clone.adaptive,
-                            strategies: clone.strategies.as_deref(),
-                            overrides: &clone.overrides,
-                        },
-                    )
-                })
+                .start_clone(&clone.name, |spot| outfit::jaeger(&self.grounds, spot, &clone))
                 .await?;
             Ok(running)
         }
@@ -574,9 +554,7 @@ impl Workshop for LocalWorkshop {
     fn collector(&self, clone: CollectorClone) -> BoxFuture<'_, Result<Running<Collector>, WorkshopError>> {
         async move {
             let running = self
-                .start_clone(&clone.name, |spot| {
-                    outfit::collector(&self.grounds, spot, clone.traces_to, &clone.overrides)
-                })
+                .start_clone(&clone.name, |spot| outfit::collector(&self.grounds, spot, &clone))
                 .await?;
             Ok(running)
         }
@@ -586,9 +564,7 @@ impl Workshop for LocalWorkshop {
     fn loki(&self, clone: LokiClone) -> BoxFuture<'_, Result<Running<Loki>, WorkshopError>> {
         async move {
             let running = self
-                .start_clone(&clone.name, |spot| {
-                    outfit::loki(&self.grounds, spot, &clone.overrides)
-                })
+                .start_clone(&clone.name, |spot| outfit::loki(&self.grounds, spot, &clone))
                 .await?;
             Ok(running)
         }
