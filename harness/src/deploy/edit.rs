@@ -310,6 +310,7 @@ mod tests {
     fn an_object_is_removed_by_an_empty_pointer() {
         let mut all = objects();
         apply(&mut all, &Edit::remove("Prometheus/p", "")).unwrap();
-        assert_eq!(all.len(), 1);
+        assert_eq!(all.len(), objects().len() - 1);
+        assert!(all.iter().all(|o| o.id() != "Prometheus/p"));
     }
 }

@@ -67,7 +67,7 @@ pub fn render(tree: &DeployTree, request: &CollectorRequest<'_>) -> Result<Rende
     for (sampler, percentage) in request.sampling_percentages {
         sample(&mut document, sampler, *percentage, &mut changes)?;
     }
-    document.finished()?;
+    document.finished(&[])?;
     let arguments = pipelines::arguments(&view, FILE)?;
     let environment = pipelines::variables(&view, &mut changes);
     Ok(Rendered {
@@ -146,3 +146,6 @@ pub fn sampling_percentage(tree: &DeployTree, instance: &str, sampler: &str) -> 
         .and_then(Value::as_f64)
         .ok_or_else(|| document.wrong(&path, "missing or no number; a sampler has a percentage"))?)
 }
+
+#[cfg(test)]
+mod tests;

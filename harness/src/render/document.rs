@@ -1,5 +1,7 @@
 //! A configuration document of the tree in the making: changed value by value, each change listed.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use super::changes::{Changes, shown};
@@ -169,8 +171,10 @@ impl<'t> Document<'t> {
     }
 
     /// Refuses an address, folder or variable of the cluster that rendering has not replaced.
-    pub(super) fn finished(&self) -> Result<(), DeployError> {
-        left_over(&self.content, &self.place).map_or(Ok(()), |(at, text)| {
+    ///
+    /// A text that begins with one of the run's `own` folders is the run's, wherever it lies.
+    pub(super) fn finished(&self, own: &[&Path]) -> Result<(), DeployError> {
+        left_over(&self.content, &self.place, own).map_or(Ok(()), |(at, text)| {
             Err(self.object.wrong(
                 at,
                 format!(
@@ -191,18 +195,19 @@ fn child(at: &str, part: &str) -> String {
     }
 }
 
-fn left_over(value: &Value, at: &str) -> Option<(String, String)> {
+fn left_over(value: &Value, at: &str, own: &[&Path]) -> Option<(String, String)> {
     match value {
-        Value::String(text) if CLUSTERS_OWN.iter().any(|own| text.contains(own)) => {
+        Value::String(text) if own.iter().any(|folder| Path::new(text).starts_with(folder)) => None,
+        Value::String(text) if CLUSTERS_OWN.iter().any(|mark| text.contains(mark)) => {
             Some((at.to_owned(), text.clone()))
         }
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .find_map(|(index, item)| left_over(item, &format!("{at}[{index}]"))),
+            .find_map(|(index, item)| left_over(item, &format!("{at}[{index}]"), own)),
         Value::Object(members) => members
             .iter()
-            .find_map(|(name, member)| left_over(member, &child(at, name))),
+            .find_map(|(name, member)| left_over(member, &child(at, name), own)),
         _ => None,
     }
 }
@@ -253,7 +258,7 @@ mod tests {
                 "data[x.yml].gone true not set"
             ]
         );
-        assert!(document.finished().is_ok());
+        assert!(document.finished(&[]).is_ok());
     }
 
     #[test]
@@ -264,11 +269,23 @@ mod tests {
             place: "spec.config".to_owned(),
             content: json!({"receivers": {"x": [{"endpoint": "0.0.0.0:1"}]}}),
         };
-        let error = document.finished().unwrap_err().to_string();
+        let error = document.finished(&[]).unwrap_err().to_string();
         assert!(
             error
                 .starts_with("a.yaml:3: ConfigMap/c: spec.config.receivers.x[0].endpoint: `0.0.0.0:1` means"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_folder_of_the_run_may_lie_anywhere() {
+        let object = object();
+        let document = Document {
+            object: &object,
+            place: "data[x.yml]".to_owned(),
+            content: json!({"path": "/var/folders/run/data"}),
+        };
+        assert!(document.finished(&[]).is_err());
+        assert!(document.finished(&[Path::new("/var/folders/run")]).is_ok());
     }
 }

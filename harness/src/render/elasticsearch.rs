@@ -101,7 +101,7 @@ pub fn render(tree: &DeployTree, request: &ElasticsearchRequest<'_>) -> Result<R
     addresses(&mut document, request, &mut changes);
     plain(&mut document, &mut changes);
     bent(&mut document, request, &mut changes);
-    document.finished()?;
+    document.finished(&[request.folder, request.repositories])?;
     let environment = variables(tree, request, &mut changes)?;
     Ok(Rendered {
         files: one_file(FILE, yaml::write(FILE, &document.content)?),

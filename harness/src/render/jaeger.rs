@@ -105,7 +105,7 @@ pub fn render(tree: &DeployTree, request: &JaegerRequest<'_>) -> Result<Rendered
         files.insert(STRATEGIES.to_owned(), text);
     }
     divide(&mut document, request.divide_durations_by, &mut changes)?;
-    document.finished()?;
+    document.finished(&[])?;
     files.insert(FILE.to_owned(), yaml::write(FILE, &document.content)?);
     let arguments = pipelines::arguments(&view, FILE)?;
     let environment = pipelines::variables(&view, &mut changes);

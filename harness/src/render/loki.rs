@@ -58,7 +58,7 @@ pub fn render(tree: &DeployTree, request: &LokiRequest<'_>) -> Result<Rendered, 
             );
         }
     }
-    document.finished()?;
+    document.finished(&[request.folder])?;
     let at = "spec.template.spec.containers[0].env";
     let environment = environment(view.object, at, &container.env, |_| None, &mut changes);
     Ok(Rendered {
