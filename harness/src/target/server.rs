@@ -300,6 +300,7 @@ mod tests {
                 ("--storage.tsdb.path".into(), Some("data".into())),
                 ("--web.enable-lifecycle".into(), None),
             ],
+            environment: Vec::new(),
             changed_values: Vec::new(),
         };
         Server::write(place, &rendered).unwrap()
