@@ -29,6 +29,29 @@ pub enum Capability {
     Alertmanager,
     /// `amtool` of the same version is at hand.
     Amtool,
+    /// An Elasticsearch runs.
+    Elasticsearch,
+    /// Hot, warm and cold tiers are nodes of their own.
+    Tiers,
+    /// Indices are walked through their lifecycle policies, by the stock module or by a stand-in that the
+    /// component names.
+    Lifecycle,
+    /// Snapshots can be taken and restored.
+    SnapshotRepository,
+    /// Snapshots are taken by policy.
+    SnapshotLifecycle,
+    /// A Jaeger runs, and clones of it can.
+    Jaeger,
+    /// A Jaeger with adaptive sampling runs, as the tree declares one.
+    JaegerAdaptive,
+    /// Jaeger's index cleaner is at hand.
+    IndexCleaner,
+    /// An OpenTelemetry Collector runs, and clones of it can.
+    Collector,
+    /// A Loki runs, and clones of it can.
+    Loki,
+    /// A clone of Elasticsearch can run with a shifted clock. Needs no shared Elasticsearch.
+    ClockShift,
 }
 
 impl Capability {
@@ -40,6 +63,17 @@ impl Capability {
             Self::Promtool => "promtool",
             Self::Alertmanager => "alertmanager",
             Self::Amtool => "amtool",
+            Self::Elasticsearch => "elasticsearch",
+            Self::Tiers => "tiers",
+            Self::Lifecycle => "lifecycle",
+            Self::SnapshotRepository => "snapshot-repository",
+            Self::SnapshotLifecycle => "snapshot-lifecycle",
+            Self::Jaeger => "jaeger",
+            Self::JaegerAdaptive => "jaeger-adaptive",
+            Self::IndexCleaner => "index-cleaner",
+            Self::Collector => "collector",
+            Self::Loki => "loki",
+            Self::ClockShift => "clock-shift",
         }
     }
 }
