@@ -14,7 +14,9 @@ mod debian;
 mod doctor;
 mod entry;
 mod environment;
+mod feature;
 mod go;
+mod maven;
 mod process;
 mod space;
 mod version;
@@ -32,9 +34,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use doctor::{DoctorKind, DoctorLine, DoctorState};
 pub use entry::{
-    Archive, Builder, Collector, CollectorComponents, Component, DebianPackage, GoModule, ShownBy,
+    Archive, Builder, Collector, CollectorComponents, Component, DebianPackage, GoModule, MavenAssembly,
+    ShownBy,
 };
 pub use environment::Environment;
+pub use feature::Feature;
 
 use crate::progress::Progress;
 use space::Claims;
@@ -86,6 +90,8 @@ pub enum Way {
     Go,
     /// Its Debian package, unpacked and not installed.
     Debian,
+    /// An assembly from Maven artifacts.
+    Maven,
 }
 
 impl fmt::Display for Way {
@@ -98,6 +104,7 @@ impl fmt::Display for Way {
             Self::Archive => "vendor archive",
             Self::Go => "go build",
             Self::Debian => "Debian package",
+            Self::Maven => "Maven assembly",
         })
     }
 }

@@ -1,16 +1,17 @@
-//! The vendor's release archive, taken only when it has the SHA-256 sum the
-//! vendor publishes.
+//! The vendor's release archive, taken only when it has the SHA-256 or SHA-512
+//! sum the vendor publishes.
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use futures::StreamExt;
-use sha2::{Digest, Sha256};
+use sha2::digest::DynDigest;
+use sha2::{Sha256, Sha512};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -20,6 +21,10 @@ use super::web::{Web, innermost};
 
 /// How long a whole download may take.
 const DOWNLOAD: Duration = Duration::from_mins(15);
+/// Hexadecimal digits of a SHA-256.
+const SHA256_DIGITS: usize = 64;
+/// Hexadecimal digits of a SHA-512.
+const SHA512_DIGITS: usize = 128;
 /// The longest list of checksums that is read; real ones have a few KB.
 const LIST_BYTES: usize = 1 << 20;
 
@@ -46,7 +51,7 @@ pub(super) enum ArchiveError {
         file: String,
     },
     /// Its content is not what the vendor says.
-    #[error("{url} has SHA-256 {actual} where the vendor's list says {listed}: it was not taken")]
+    #[error("{url} has the sum {actual} where the vendor's list says {listed}: it was not taken")]
     OtherSum {
         /// The address.
         url: Url,
@@ -80,6 +85,9 @@ impl Archive {
         }
         for (executable, file) in &self.names {
             let _ = write!(recipe, "\n{executable}={file}");
+        }
+        if self.whole {
+            recipe.push_str("\nwhole");
         }
         recipe
     }
@@ -136,9 +144,16 @@ impl Archive {
         let mut last = &self.url;
         for url in self.urls() {
             let path = self.fetch_one(client, url, &list, making).await?;
-            let bin = making.executables();
+            let (bin, home, whole) = (making.executables(), making.home(), self.whole);
             let unpacked = tokio::task::spawn_blocking(move || {
-                let left = unpack(&path, &bin, missing);
+                let left = if whole {
+                    unpack_whole(&path, &home).map(|()| {
+                        missing.retain(|member| !bin.join(&member.executable).is_file());
+                        missing
+                    })
+                } else {
+                    unpack(&path, &bin, missing)
+                };
                 // The next one takes its place.
                 let _ = std::fs::remove_file(&path);
                 left
@@ -186,7 +201,11 @@ impl Archive {
             source,
         };
         let mut target = File::create(&path).map_err(unwritable)?;
-        let mut hasher = Sha256::new();
+        let mut hasher: Box<dyn DynDigest + Send> = if listed.len() == SHA512_DIGITS {
+            Box::new(Sha512::default())
+        } else {
+            Box::new(Sha256::default())
+        };
         download(client, url, |chunk| {
             hasher.update(chunk);
             target
@@ -245,7 +264,8 @@ fn listed_sum(list: &str, file: &str) -> Option<String> {
         let (sum, name) = line.split_once(char::is_whitespace)?;
         let name = name.trim_start().trim_start_matches('*');
         let name = name.strip_prefix("./").unwrap_or(name).trim_end();
-        let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_sum = matches!(sum.len(), SHA256_DIGITS | SHA512_DIGITS)
+            && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
         (is_sum && name == file).then(|| sum.to_ascii_lowercase())
     })
 }
@@ -277,6 +297,46 @@ fn unpack(archive: &Path, bin: &Path, mut missing: Vec<Member>) -> Result<Vec<Me
         io::copy(&mut member, &mut target).map_err(unreadable)?;
     }
     Ok(missing)
+}
+
+/// Unpacks all files of an archive without its outermost folder. Links are left out: they could lead
+/// out of the folder, and no server needs those its archive has.
+fn unpack_whole(archive: &Path, home: &Path) -> Result<(), String> {
+    let unreadable = |error: io::Error| format!("cannot be unpacked: {error}");
+    let file = File::open(archive).map_err(unreadable)?;
+    let mut archive = tar::Archive::new(GzDecoder::new(file));
+    for member in archive.entries().map_err(unreadable)? {
+        let mut member = member.map_err(unreadable)?;
+        if !member.header().entry_type().is_file() {
+            continue;
+        }
+        let path = member.path().map_err(unreadable)?.into_owned();
+        let inside: PathBuf = path
+            .components()
+            .filter(|part| !matches!(part, Component::CurDir))
+            .skip(1)
+            .collect();
+        if inside.as_os_str().is_empty()
+            || !inside
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(format!("holds {}, which is not in its folder", path.display()));
+        }
+        let to = home.join(inside);
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder).map_err(unreadable)?;
+        }
+        let mode = member.header().mode().map_err(unreadable)? & 0o755;
+        let mut target = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(mode | 0o600)
+            .open(to)
+            .map_err(unreadable)?;
+        io::copy(&mut member, &mut target).map_err(unreadable)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -286,6 +286,11 @@ impl Making {
         self.folder.path().join(EXECUTABLES)
     }
 
+    /// The folder of the whole entry, for what needs more than executables.
+    pub(super) fn home(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
     /// A folder for whatever the making itself needs; not part of the entry.
     pub(super) fn workshop(&self) -> Result<PathBuf, CacheError> {
         let path = self.folder.path().join("making");

@@ -15,6 +15,7 @@ use super::debian::Debian;
 use super::entry::{Component, Pinned, Wants};
 use super::environment::Environment;
 use super::go::{Go, GoError, parent_death};
+use super::maven::{self, Tools};
 use super::space::Claims;
 use super::way::{Acquirer, Local, Source, unavailable};
 use super::web::Web;
@@ -229,6 +230,33 @@ async fn examine_component(
                     remedy = Some(package.remedy());
                 }
             },
+            Source::Maven(assembly) => {
+                let found = async {
+                    let jars = assembly.jars()?;
+                    let tools = Tools::find(acquirer.environment, assembly.java, acquirer.cancel).await?;
+                    Ok((jars, tools))
+                };
+                match found.await {
+                    // Which repository is asked is Maven's own matter: only the run itself can tell
+                    // whether it is reached.
+                    Ok((jars, tools)) => {
+                        let says = format!(
+                            "a run assembles it from {jars} Maven artifacts with {} and Java {}, in about {} with nothing \
+                             resolved yet; {}",
+                            tools.maven().display(),
+                            tools.java_release(),
+                            format_duration(assembly.cold_build()),
+                            assembly.differs()
+                        );
+                        return line(DoctorState::Obtainable, says, tried, None);
+                    }
+                    Err(error) => {
+                        let error: maven::MavenError = error;
+                        remedy = Some(error.remedy(assembly));
+                        tried.push(Tried::new(Way::Maven, error.to_string()));
+                    }
+                }
+            }
         }
     }
     let why = unavailable(component, &tried, remedy);
@@ -317,16 +345,16 @@ async fn setpriv_line(environment: &Environment, cancel: &CancellationToken) -> 
 }
 
 fn java_line(environment: &Environment) -> DoctorLine {
-    match environment.look_up("java") {
-        Some(path) => {
+    match maven::java_tool(environment, "java") {
+        Ok(path) => {
             let mut line = tool("java", DoctorState::Ready, "runs Elasticsearch".to_owned());
             line.paths.push(path);
             line
         }
-        None => tool(
+        Err(error) => tool(
             "java",
             DoctorState::Optional,
-            "not on PATH: only Elasticsearch needs it".to_owned(),
+            format!("{error}: only Elasticsearch needs it"),
         ),
     }
 }

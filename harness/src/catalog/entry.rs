@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 use url::Url;
 
-use super::CatalogError;
+use super::{CatalogError, Feature};
 use crate::stack::Capability;
 use crate::units::{Bytes, Span};
 
@@ -41,6 +41,8 @@ pub struct Component {
     pub collector: Option<Collector>,
     /// The Debian package that holds it.
     pub debian: Option<DebianPackage>,
+    /// An assembly from Maven artifacts.
+    pub maven: Option<MavenAssembly>,
 }
 
 /// How an executable, or a library, shows what it is.
@@ -97,8 +99,11 @@ pub struct Archive {
     pub further: Vec<Url>,
     /// Names in the archives of those executables that are called something else there.
     pub names: IndexMap<String, String>,
-    /// Where the vendor's SHA-256 sums are: lines of sum and file name, as sha256sum writes them.
+    /// Where the vendor's SHA-256 or SHA-512 sums are: lines of sum and file name, as sha256sum writes them.
     pub checksums: Url,
+    /// Whether all of it is wanted, and not the executables alone: it is then unpacked without its
+    /// outermost folder, whose `bin` holds the executables.
+    pub whole: bool,
 }
 
 /// A build from a Go module.
@@ -275,6 +280,41 @@ pub struct DebianPackage {
     pub package: String,
 }
 
+/// An assembly from Maven artifacts and Java sources of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MavenAssembly {
+    /// Folder with the lock file and our sources; in the catalog relative to the catalog's own folder.
+    pub folder: PathBuf,
+    /// Version of Maven's dependency plugin that copies the jars.
+    pub plugin: String,
+    /// Oldest Java release that compiles and runs it.
+    pub java: u32,
+    /// What it lacks against the vendor's distribution.
+    pub lacks: Vec<Feature>,
+    /// What stands in for a part of the vendor's distribution, for people.
+    pub stands_in: String,
+    /// How long it takes on two cores with nothing resolved yet.
+    pub cold_build: Span,
+    /// Free disk space it wants with nothing resolved yet.
+    pub disk: Bytes,
+}
+
+impl MavenAssembly {
+    /// How long it takes on two cores with nothing resolved yet.
+    #[must_use]
+    pub fn cold_build(&self) -> Duration {
+        self.cold_build.0
+    }
+
+    /// What it lacks and what stands in, for a sentence.
+    #[must_use]
+    pub fn differs(&self) -> String {
+        let lacks: Vec<String> = self.lacks.iter().map(ToString::to_string).collect();
+        format!("{}; lacks {}", self.stands_in, lacks.join(", "))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCatalog {
@@ -298,6 +338,7 @@ struct RawComponent {
     go: Option<Spanned<GoModule>>,
     collector: Option<Spanned<RawCollector>>,
     debian: Option<Spanned<DebianPackage>>,
+    maven: Option<Spanned<MavenAssembly>>,
 }
 
 #[derive(Deserialize)]
@@ -321,6 +362,8 @@ struct RawArchive {
     #[serde(default)]
     names: Option<Spanned<IndexMap<String, String>>>,
     checksums: Spanned<String>,
+    #[serde(default)]
+    whole: bool,
 }
 
 /// A mistake and where it is.
@@ -463,6 +506,7 @@ fn check(
                 further: archive.further.into_iter().map(address).collect::<Result<_, _>>()?,
                 names,
                 checksums: address(archive.checksums)?,
+                whole: archive.whole,
             })
         })
         .transpose()?;
@@ -527,6 +571,30 @@ fn check(
         .transpose()
         .map_err(|Mistake(place, why)| Mistake(place, format!("component `{name}`: {why}")))?;
 
+    let maven = raw
+        .maven
+        .map(|maven| -> Result<MavenAssembly, Mistake> {
+            let place = maven.referenced;
+            let mut maven = maven.value;
+            ensure(is_version(&maven.plugin), place, &|| {
+                format!(
+                    "maven plugin `{}` is not a version; write it as Maven does, for example 3.8.1",
+                    maven.plugin
+                )
+            })?;
+            ensure(maven.folder.is_relative(), place, &|| {
+                format!(
+                    "maven folder {} is not relative to the catalog's folder",
+                    maven.folder.display()
+                )
+            })?;
+            let folder = path.with_file_name(&maven.folder);
+            // A compiler is started in another folder: what was given may be relative to this one.
+            maven.folder = std::path::absolute(&folder).unwrap_or(folder);
+            Ok(maven)
+        })
+        .transpose()?;
+
     let debian = raw
         .debian
         .map(|debian| {
@@ -551,6 +619,7 @@ fn check(
         go,
         collector,
         debian,
+        maven,
     })
 }
 
@@ -643,10 +712,11 @@ fn address(template: &str, version: &str) -> Result<Url, String> {
     let text = template
         .replace("{version}", version)
         .replace("{os}", operating_system())
-        .replace("{arch}", architecture());
+        .replace("{arch}", architecture())
+        .replace("{machine}", std::env::consts::ARCH);
     if text.contains(['{', '}']) {
         return Err(format!(
-            "`{template}` has an unknown placeholder; {{version}}, {{os}} and {{arch}} are known"
+            "`{template}` has an unknown placeholder; {{version}}, {{os}}, {{arch}} and {{machine}} are known"
         ));
     }
     let url = Url::parse(&text).map_err(|why| format!("`{text}` is not an address: {why}"))?;

@@ -206,7 +206,16 @@ fn the_shipped_catalog_knows_the_deployed_images() {
         .flat_map(Component::capabilities)
         .map(crate::stack::Capability::name)
         .collect();
-    assert_eq!(brought, ["prometheus", "promtool", "alertmanager", "amtool"]);
+    assert_eq!(
+        brought,
+        [
+            "prometheus",
+            "promtool",
+            "alertmanager",
+            "amtool",
+            "elasticsearch"
+        ]
+    );
 }
 
 #[rstest]

@@ -226,7 +226,11 @@ impl Said {
             .take(120)
             .collect();
         for candidate in text.lines() {
-            let Some((before, after)) = candidate.split_once("version") else {
+            // Elasticsearch writes `Version: 8.19.0, Build: ...`.
+            let Some((before, after)) = candidate
+                .split_once("version")
+                .or_else(|| candidate.split_once("Version"))
+            else {
                 continue;
             };
             let version = after
@@ -299,6 +303,11 @@ mod tests {
     )]
     #[case::with_v("jaeger version v2.13.0", None, Some("2.13.0"))]
     #[case::quoted("loki, version \"3.7.8\"", Some("loki"), Some("3.7.8"))]
+    #[case::capital(
+        "Version: 8.19.0, Build: tar/93788a8c/2025-07-23T22:10:18Z, JVM: 24",
+        None,
+        Some("8.19.0")
+    )]
     #[case::nothing("", None, None)]
     #[case::no_number("unknown version", None, None)]
     #[case::go_version_line_counts_last("x 1.0\n go version: go1.26.8", None, None)]

@@ -10,9 +10,10 @@ use super::archive::ArchiveError;
 use super::cache::{CacheError, Entry, Held, Making};
 use super::collector::has_components;
 use super::debian::{Debian, DebianError};
-use super::entry::{Archive, Builder, Collector, Component, DebianPackage, GoModule, Wants};
+use super::entry::{Archive, Builder, Collector, Component, DebianPackage, GoModule, MavenAssembly, Wants};
 use super::environment::Environment;
 use super::go::{Go, GoError, Order};
+use super::maven::{self, MavenError, Tools};
 use super::process::RunError;
 use super::space::{Claim, Claims};
 use super::version::{Mismatch, verify};
@@ -221,11 +222,16 @@ impl Acquirer<'_> {
             .debian
             .as_ref()
             .map(|debian| (entry(&debian.recipe()), Source::Debian(debian)));
+        let maven = component
+            .maven
+            .as_ref()
+            .map(|maven| (entry(&maven.recipe()), Source::Maven(maven)));
         archive
             .into_iter()
             .chain(go)
             .chain(collector)
             .chain(debian)
+            .chain(maven)
             .collect()
     }
 
@@ -300,6 +306,14 @@ impl Acquirer<'_> {
             Some(wants) => Some((self.go(wants).await?, wants)),
             None => None,
         };
+        let tools = match source {
+            Source::Maven(assembly) => Some(
+                Tools::find(self.environment, assembly.java, self.cancel)
+                    .await
+                    .map_err(|error| Failure::of_maven(error, assembly))?,
+            ),
+            _ => None,
+        };
         // A permit before the lock: whoever waits for a permit keeps no other run waiting.
         let (_permit, _claim) = match &go {
             Some((go, wants)) => tokio::select! {
@@ -368,6 +382,23 @@ impl Acquirer<'_> {
                     .await
                     .map_err(|error| Failure::of_debian(error, package))?;
                 format!("unpacked from Debian's {} {version}", package.package)
+            }
+            (Source::Maven(assembly), _) => {
+                let Some(tools) = &tools else {
+                    return Err(Stop::Says("there is no mvn".to_owned()).into());
+                };
+                let order = maven::Order {
+                    environment: self.environment,
+                    component: name,
+                    why,
+                    progress: self.progress,
+                    cancel: self.cancel,
+                };
+                let with = assembly
+                    .assemble(tools, &making, order)
+                    .await
+                    .map_err(|error| Failure::of_maven(error, assembly))?;
+                format!("assembled from {with}; {}", assembly.differs())
             }
             (Source::Go(_) | Source::Collector(_), None) => {
                 return Err(Stop::Says("there is no go".to_owned()).into());
@@ -456,6 +487,8 @@ pub(super) enum Source<'a> {
     Collector(&'a Collector),
     /// A Debian package.
     Debian(&'a DebianPackage),
+    /// Maven artifacts.
+    Maven(&'a MavenAssembly),
 }
 
 impl<'a> Source<'a> {
@@ -464,7 +497,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Go(module) => Some(module.wants()),
             Self::Collector(collector) => Some(collector.wants()),
-            Self::Archive(_) | Self::Debian(_) => None,
+            Self::Archive(_) | Self::Debian(_) | Self::Maven(_) => None,
         }
     }
 
@@ -473,6 +506,7 @@ impl<'a> Source<'a> {
             Self::Archive(_) => Way::Archive,
             Self::Go(_) | Self::Collector(_) => Way::Go,
             Self::Debian(_) => Way::Debian,
+            Self::Maven(_) => Way::Maven,
         }
     }
 }
@@ -550,6 +584,16 @@ impl Failure {
         let stop = match error {
             DebianError::Run(error) => error.into(),
             DebianError::Cache(error) => error.into(),
+            other => Stop::Says(other.to_string()),
+        };
+        Self { stop, remedy }
+    }
+
+    fn of_maven(error: MavenError, assembly: &MavenAssembly) -> Self {
+        let remedy = Some(error.remedy(assembly));
+        let stop = match error {
+            MavenError::Run(error) => error.into(),
+            MavenError::Cache(error) => error.into(),
             other => Stop::Says(other.to_string()),
         };
         Self { stop, remedy }
