@@ -35,7 +35,7 @@ mod samples;
 pub mod scaled;
 mod scrape;
 mod services;
-mod yaml;
+pub(crate) mod yaml;
 
 /// Where a target has put things.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
