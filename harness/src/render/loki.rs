@@ -79,13 +79,16 @@ fn container<'v>(view: &'v View<'_, StatefulSetSpec>) -> Result<&'v Container, D
     }
 }
 
+/// Flags with their dashes, and their values.
+type Arguments = Vec<(String, Option<String>)>;
+
 /// The file that the arguments name, and the arguments with the rendered file in its place.
 fn file<'t>(
     tree: &'t DeployTree,
     view: &View<'t, StatefulSetSpec>,
     container: &Container,
     changes: &mut Changes,
-) -> Result<(Document<'t>, Vec<(String, Option<String>)>), DeployError> {
+) -> Result<(Document<'t>, Arguments), DeployError> {
     let at = "spec.template.spec.containers[0].args";
     let pods = &view.spec.template.spec;
     let mut document = None;

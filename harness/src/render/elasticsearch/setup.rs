@@ -32,6 +32,16 @@ pub struct SetupRequest {
     pub unless: Option<String>,
 }
 
+impl SetupRequest {
+    /// The API that the request belongs to, the first part of its path (`_ilm`, `_slm`, `_index_template`);
+    /// none for an index. An Elasticsearch without the API's module refuses the request.
+    #[must_use]
+    pub fn api(&self) -> Option<&str> {
+        let first = self.path.trim_start_matches('/').split('/').next()?;
+        first.starts_with('_').then_some(first)
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ElasticsearchSetup {

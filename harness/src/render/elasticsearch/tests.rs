@@ -140,6 +140,8 @@ fn a_phase_is_edited_inside_its_document() {
         .unwrap();
     let setup = setup_of(&tree, None).unwrap();
     let policy = setup.request("/_ilm/policy/logs").unwrap();
+    assert_eq!(policy.api(), Some("_ilm"));
+    assert_eq!(setup.requests.iter().filter(|r| r.api().is_none()).count(), 3);
     assert_eq!(policy.body["policy"]["phases"]["warm"]["min_age"], "3d");
 }
 
