@@ -11,7 +11,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -172,29 +171,13 @@ fn unpinned(before: &str, after: &str) -> Vec<String> {
         .collect()
 }
 
-/// What `otelcol components` writes (collector v0.149.0: otelcol/command_components.go).
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Listed {
-    receivers: Vec<Named>,
-    processors: Vec<Named>,
-    exporters: Vec<Named>,
-    connectors: Vec<Named>,
-    extensions: Vec<Named>,
-    providers: Vec<Scheme>,
-}
+/// A configuration that names a component no collector has, of each kind: what refuses it says which
+/// it does have (collector v0.149.0: otelcol/internal/configunmarshaler/error.go). Its own list,
+/// `otelcol components`, leaves out those that have a second name, as the OTLP exporters do.
+const NONE_SUCH: &str = "yaml:{extensions: {conform: }, receivers: {conform: }, processors: {conform: }, connectors: {conform: }, exporters: {conform: }}";
 
-#[derive(Debug, Deserialize)]
-struct Named {
-    name: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Scheme {
-    scheme: String,
-}
-
-/// Asks a collector for its components; all that the catalog lists must be among them.
+/// Asks a collector for the components that a configuration may name; all that the catalog lists
+/// must be among them.
 pub(super) async fn has_components(
     path: &Path,
     wanted: &CollectorComponents,
@@ -203,41 +186,105 @@ pub(super) async fn has_components(
 ) -> Result<(), Mismatch> {
     let ask = Run {
         program: path,
-        arguments: vec!["components".into()],
+        arguments: ["validate", "--config", NONE_SUCH].map(OsString::from).to_vec(),
         folder: None,
         environment,
         variables: Vec::new(),
         bound: SHORT,
     };
     let ended = run(&ask, cancel, |_| ()).await?;
-    let lacking = lacking(&ended.stdout, wanted);
+    let lacking = lacking(&ended.stderr, wanted);
     if lacking.is_empty() {
         return Ok(());
     }
     Err(Mismatch::Lacking {
         path: path.to_owned(),
-        what: format!("components {}", lacking.join(", ")),
+        what: format!("the components {}", lacking.join(", ")),
     })
 }
 
-/// Components that the list lacks, as `KIND/NAME`.
-fn lacking(listed: &str, wanted: &CollectorComponents) -> Vec<String> {
-    // What does not parse is no list: all are lacking.
-    let listed: Listed = serde_saphyr::from_str(listed).unwrap_or_default();
-    let names = |named: &[Named]| named.iter().map(|one| one.name.clone()).collect::<BTreeSet<_>>();
+/// Components that the refusal does not name, as `KIND/NAME`; all of a kind where it names none.
+fn lacking(refusal: &str, wanted: &CollectorComponents) -> Vec<String> {
     let mut lacking = Vec::new();
     for (kind, components) in wanted.kinds() {
-        let there = match kind {
-            "receivers" => names(&listed.receivers),
-            "processors" => names(&listed.processors),
-            "exporters" => names(&listed.exporters),
-            "connectors" => names(&listed.connectors),
-            "extensions" => names(&listed.extensions),
-            _ => listed.providers.iter().map(|one| one.scheme.clone()).collect(),
-        };
-        for name in components.keys().filter(|name| !there.contains(*name)) {
+        // Where a configuration comes from is no part of it: the refusal itself has come by one.
+        if kind == "providers" {
+            continue;
+        }
+        let known = known(refusal, kind);
+        for name in components.keys().filter(|name| !known.contains(name.as_str())) {
             lacking.push(format!("{kind}/{name}"));
         }
     }
     lacking
+}
+
+/// The names in `'KIND' unknown type: ... (valid values: [NAME NAME])`.
+fn known<'t>(refusal: &'t str, kind: &str) -> BTreeSet<&'t str> {
+    refusal
+        .lines()
+        .filter_map(|line| {
+            line.trim()
+                .strip_prefix('\'')?
+                .strip_prefix(kind)?
+                .strip_prefix('\'')?
+                .split_once("valid values: [")?
+                .1
+                .split_once(']')
+        })
+        .flat_map(|(names, _)| names.split_whitespace())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Jaeger 2.13.0, a collector itself, refuses it.
+    const REFUSAL: &str = "\
+Error: failed to get config: cannot unmarshal the configuration: decoding failed due to the following error(s):
+
+'receivers' unknown type: \"conform\" for id: \"conform\" (valid values: [jaeger kafka zipkin otlp nop])
+'exporters' unknown type: \"conform\" for id: \"conform\" (valid values: [debug otlp otlphttp nop])
+";
+
+    fn components(receivers: &[&str], exporters: &[&str]) -> CollectorComponents {
+        let named = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| ((*name).to_owned(), format!("example.org/{name} v1.0.0")))
+                .collect()
+        };
+        CollectorComponents {
+            providers: named(&["yaml"]),
+            extensions: IndexMap::new(),
+            receivers: named(receivers),
+            processors: IndexMap::new(),
+            connectors: IndexMap::new(),
+            exporters: named(exporters),
+        }
+    }
+
+    #[test]
+    fn components_are_known_from_the_refusal() {
+        assert_eq!(
+            lacking(REFUSAL, &components(&["otlp", "nop"], &["otlphttp"])),
+            [""; 0]
+        );
+        assert_eq!(
+            lacking(REFUSAL, &components(&["otlp", "debug"], &["zip", "otlp"])),
+            ["receivers/debug", "exporters/zip"]
+        );
+        assert_eq!(lacking("", &components(&["otlp"], &[])), ["receivers/otlp"]);
+    }
+
+    #[test]
+    fn modules_that_come_in_by_themselves_are_named() {
+        let before = "a v1 h1:x=\na v1/go.mod h1:y=\n";
+        assert_eq!(unpinned(before, "a v1/go.mod h1:y=\na v1 h1:x=\n"), [""; 0]);
+        assert_eq!(
+            unpinned(before, "a v1 h1:x=\na v1/go.mod h1:y=\nb v2/go.mod h1:z=\n"),
+            ["b v2/go.mod"]
+        );
+    }
 }
