@@ -1,17 +1,22 @@
 //! Which server is which image and binary, and the ways to have its binary:
 //! fixtures/catalog.yaml, and acquisition.
 //!
-//! Ways in order: an explicit path, PATH, the cache, the vendor's release
-//! archive with the vendor's checksum, a build from Go modules. Every
-//! executable is asked for its version before it is used. What cannot be had
-//! has a reason and a remedy; everything else still runs.
+//! Ways in order: an explicit path, PATH (for a library the system's folder),
+//! the cache, the vendor's release archive with the vendor's checksum, a build
+//! from Go modules, the Debian package. Every executable is asked what it is
+//! before it is used. What cannot be had has a reason and a remedy; everything
+//! else still runs.
 
 mod archive;
 mod cache;
+mod collector;
+mod debian;
 mod doctor;
 mod entry;
 mod environment;
+mod feature;
 mod go;
+mod maven;
 mod process;
 mod space;
 mod version;
@@ -28,10 +33,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use doctor::{DoctorKind, DoctorLine, DoctorState};
-pub use entry::{Archive, Component, GoModule};
+pub use entry::{
+    Archive, Builder, Collector, CollectorComponents, Component, DebianPackage, GoModule, MavenAssembly,
+    ShownBy,
+};
 pub use environment::Environment;
+pub use feature::Feature;
 
 use crate::progress::Progress;
+use space::Claims;
 use way::{Acquirer, Local};
 use web::Web;
 
@@ -72,12 +82,18 @@ pub enum Way {
     Explicit,
     /// PATH.
     Path,
+    /// The system's folder for it, where it is no program.
+    System,
     /// The cache.
     Cache,
     /// The vendor's release archive.
     Archive,
     /// A build of its Go module.
     Go,
+    /// Its Debian package, unpacked and not installed.
+    Debian,
+    /// An assembly from Maven artifacts.
+    Maven,
 }
 
 impl fmt::Display for Way {
@@ -85,9 +101,12 @@ impl fmt::Display for Way {
         f.write_str(match self {
             Self::Explicit => "explicit path",
             Self::Path => "PATH",
+            Self::System => "system",
             Self::Cache => "cache",
             Self::Archive => "vendor archive",
             Self::Go => "go build",
+            Self::Debian => "Debian package",
+            Self::Maven => "Maven assembly",
         })
     }
 }
@@ -171,10 +190,11 @@ impl Catalog {
         self.components.get(name)
     }
 
-    /// The component that is this image, tag included.
+    /// The component that is this image, or one of whose executables it is; tag included.
     #[must_use]
     pub fn component_of_image(&self, image: &str) -> Option<&Component> {
-        self.components().find(|component| component.image == image)
+        self.components()
+            .find(|component| component.images().any(|own| own == image))
     }
 
     /// Makes the named components' executables ready, side by side where cores allow; what cannot
@@ -208,6 +228,7 @@ impl Catalog {
             cancel,
             web: Web::new(environment),
             builds: Semaphore::new(cores),
+            disk: Claims::default(),
         };
         let mut acquisition = Acquisition::new();
         let mut wanted: Vec<&Component> = Vec::new();

@@ -4,11 +4,16 @@
 //! Clients know an address and nothing of how the server came to run.
 
 pub mod alertmanager;
+pub mod collector;
+pub mod elasticsearch;
 mod http;
 mod instant;
+pub mod jaeger;
+pub mod loki;
 mod own_metrics;
 pub mod prometheus;
 pub mod receiver;
+pub mod trace;
 
 use std::time::Duration;
 

@@ -69,6 +69,18 @@ pub enum Edit {
         /// What stands there instead, everywhere it occurs.
         replace: String,
     },
+    /// Sets a value inside a YAML or JSON document that an object holds as a text (a file in a
+    /// `ConfigMap`). The document is written anew, so its comments are lost.
+    SetEmbedded {
+        /// `Kind/name` of the object.
+        object: String,
+        /// JSON pointer to the text, for example `/data/lifecycle.json`.
+        pointer: String,
+        /// JSON pointer inside the document; a missing last member is added.
+        inside: String,
+        /// The new value; null removes the field.
+        value: Value,
+    },
     /// Sets a field of one rule of the tree, found by its alert or record name.
     SetRule {
         /// The `alert` or `record` name.
@@ -132,6 +144,17 @@ impl Edit {
             pointer: pointer.into(),
             find: find.into(),
             replace: replace.into(),
+        }
+    }
+
+    /// Sets a value inside a document that an object holds as a text; null removes it.
+    #[must_use]
+    pub fn set_embedded(object: &str, pointer: &str, inside: &str, value: impl Into<Value>) -> Self {
+        Self::SetEmbedded {
+            object: object.into(),
+            pointer: pointer.into(),
+            inside: inside.into(),
+            value: value.into(),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::runner::{Runner, Shared};
 use crate::seed::Seed;
 use crate::target::UpRequest;
 use crate::target::local::LocalStack;
+use crate::target::needs::Needs;
 use crate::verdict::Verdict;
 
 /// How a mutation run is to go.
@@ -125,6 +126,7 @@ async fn one(
         tree: tree.clone(),
         shapes: project.shapes.clone(),
         acquired,
+        needs: Needs::of(std::slice::from_ref(case)),
         drifts,
         seed: options.seed,
         folder: folder.clone(),

@@ -19,8 +19,15 @@ use crate::units::Span;
 pub mod alertmanager;
 mod arguments;
 mod changes;
+pub mod collector;
 mod config;
 mod discovery;
+mod document;
+pub mod elasticsearch;
+mod environment;
+pub mod jaeger;
+pub mod loki;
+mod pipelines;
 pub mod prometheus;
 pub mod rules;
 #[cfg(test)]
@@ -28,7 +35,7 @@ mod samples;
 pub mod scaled;
 mod scrape;
 mod services;
-mod yaml;
+pub(crate) mod yaml;
 
 /// Where a target has put things.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +63,8 @@ pub struct Rendered {
     pub files: IndexMap<String, String>,
     /// Arguments (flag with dashes, value) in order. Paths among them are relative to the server's folder.
     pub arguments: Vec<(String, Option<String>)>,
+    /// Environment variables (name, value), in the tree's order.
+    pub environment: Vec<(String, String)>,
     /// What differs from the tree.
     pub changed_values: Vec<ChangedValue>,
 }
@@ -205,6 +214,7 @@ mod tests {
             .into_iter()
             .collect(),
             arguments: vec![("--a".to_owned(), Some("1".to_owned())), ("--b".to_owned(), None)],
+            environment: Vec::new(),
             changed_values: Vec::new(),
         }
     }

@@ -106,6 +106,9 @@ pub struct ProfileResult {
     /// Why, where it is not success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Which MUSTs rest on a stand-in for a stock part, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stand_ins: Vec<String>,
 }
 
 /// How a profile ended.

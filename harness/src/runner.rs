@@ -28,7 +28,7 @@ use crate::progress::{Progress, Watcher};
 use crate::report::CaseReport;
 use crate::seed::Seed;
 use crate::shapes::Shapes;
-use crate::stack::Stack;
+use crate::stack::{Capability, Stack};
 use crate::units::format_duration;
 use crate::verdict::Verdict;
 use crate::wait::{Look, Wait};
@@ -76,6 +76,8 @@ pub struct Outcome {
     pub report: CaseReport,
     /// Its figures.
     pub figures: Vec<Figure>,
+    /// What it needs of the stack.
+    pub needs: &'static [Capability],
 }
 
 impl std::fmt::Debug for Shared {
@@ -263,6 +265,7 @@ impl Runner {
                 ..report_of(case, self.shared.seed, verdict, reason)
             },
             figures: findings.figures,
+            needs: case.needs,
         }
     }
 }

@@ -24,14 +24,23 @@ use crate::report::{
 };
 use crate::runner::{Outcome, Runner, Shared, calibrate, machine, report_of};
 use crate::seed::Seed;
-use crate::stack::Stack;
+use crate::stack::{Capability, ComponentInfo, Stack};
 use crate::target::local::LocalStack;
+use crate::target::needs::{ALWAYS, Needs};
 use crate::target::warm::{self, AttachRequest};
 use crate::target::{TargetError, UpRequest};
-use crate::verdict::{Exit, Verdict};
+use crate::verdict::{Exit, Level, Verdict};
 
-/// Components the metrics and alerts cases rest on.
-pub const COMPONENTS: [&str; 2] = ["prometheus", "alertmanager"];
+/// Every component a stack is made of: a warm stack has them all, a run those its cases need.
+pub const COMPONENTS: [&str; 7] = [
+    "prometheus",
+    "alertmanager",
+    "elasticsearch",
+    "libfaketime",
+    "jaeger",
+    "otel-collector",
+    "loki",
+];
 
 /// How a run is to go.
 #[derive(Debug, Clone)]
@@ -48,6 +57,8 @@ pub struct Options {
     pub profile: String,
     /// How many cases the profile has; fewer in a run leave it partial.
     pub profile_cases: usize,
+    /// What the cases need of the stack; the rest is neither acquired nor started.
+    pub needs: Needs,
 }
 
 impl Options {
@@ -186,13 +197,14 @@ impl Session {
         } else {
             let acquired = project
                 .catalog
-                .acquire(&COMPONENTS, &cache_folder(), progress, cancel)
+                .acquire(&options.needs.components(), &cache_folder(), progress, cancel)
                 .await;
             cold = acquired.values().flatten().all(|one| one.made);
             let up = LocalStack::up(UpRequest {
                 tree: project.tree.clone(),
                 shapes: project.shapes.clone(),
                 acquired: Arc::new(acquired),
+                needs: options.needs.clone(),
                 drifts: Vec::new(),
                 seed: options.seed,
                 folder: folder.to_owned(),
@@ -247,6 +259,7 @@ impl Session {
     /// Takes an own stack down and writes the report.
     pub async fn close(self, outcomes: Vec<Outcome>) -> (Report, Result<(), ReportError>) {
         let figures = figures::all(&self, &outcomes).await;
+        let needs: Vec<&[Capability]> = outcomes.iter().map(|outcome| outcome.needs).collect();
         let (cases, stack, up) = {
             let cases: Vec<CaseReport> = outcomes.into_iter().map(|outcome| outcome.report).collect();
             match &self.state {
@@ -288,7 +301,10 @@ impl Session {
                 seconds: self.clock.elapsed().as_secs_f64(),
                 memory_bytes: machine::peak_memory(),
             },
-            profiles: vec![self.options.profile_result(&cases)],
+            profiles: vec![ProfileResult {
+                stand_ins: rests(&cases, &needs, &components),
+                ..self.options.profile_result(&cases)
+            }],
             promises: promise_reports(&self.project.contract, &cases),
             cases,
             changed_values,
@@ -327,8 +343,24 @@ impl Broken {
         Outcome {
             report: report_of(case, seed, self.verdict, Some(self.reason.clone())),
             figures: Vec::new(),
+            needs: case.needs,
         }
     }
+}
+
+/// Which MUST cases that ran rest on a stand-in, a sentence each.
+fn rests(cases: &[CaseReport], needs: &[&[Capability]], components: &[ComponentInfo]) -> Vec<String> {
+    let stand_ins = || components.iter().flat_map(|component| &component.stand_ins);
+    cases
+        .iter()
+        .zip(needs)
+        .filter(|(case, _)| case.level == Level::Must && case.verdict != Verdict::Skipped)
+        .flat_map(|(case, needs)| {
+            stand_ins()
+                .filter(|stand_in| needs.contains(&stand_in.capability))
+                .map(|stand_in| format!("{} rests on {stand_in}", case.id))
+        })
+        .collect()
 }
 
 /// Where runs keep what they need while they run: `CONFORM_RUNS`, else `runs` in the cache.
@@ -353,9 +385,20 @@ fn make_folders(run: &std::path::Path, report: &std::path::Path) -> Result<(), S
 /// Which acquired components could not be had, for messages.
 #[must_use]
 pub fn unavailable(acquired: &Acquisition) -> Vec<String> {
+    gone(acquired, |_| true)
+}
+
+/// Which components could not be had without which there is no stack, for messages.
+#[must_use]
+pub fn indispensable(acquired: &Acquisition) -> Vec<String> {
+    gone(acquired, |component| ALWAYS.contains(&component))
+}
+
+fn gone(acquired: &Acquisition, counts: impl Fn(&str) -> bool) -> Vec<String> {
     acquired
         .values()
         .filter_map(|one| one.as_ref().err())
+        .filter(|gone| counts(&gone.component))
         .map(|gone| format!("{}: {}; {}", gone.component, gone.reason, gone.remedy))
         .collect()
 }

@@ -4,16 +4,23 @@
 //! the stack is capable of and why not, and the means to run a clone of a
 //! declared server with a history, a scale or a lifetime of its own.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 use crate::component::alertmanager::Alertmanager;
+use crate::component::collector::Collector;
+use crate::component::elasticsearch::Elasticsearch;
+use crate::component::jaeger::Jaeger;
+use crate::component::loki::Loki;
 use crate::component::prometheus::Prometheus;
 use crate::component::receiver::Receiver;
 
@@ -29,6 +36,29 @@ pub enum Capability {
     Alertmanager,
     /// `amtool` of the same version is at hand.
     Amtool,
+    /// An Elasticsearch runs.
+    Elasticsearch,
+    /// Hot, warm and cold tiers are nodes of their own.
+    Tiers,
+    /// Indices are walked through their lifecycle policies, by the stock module or by a stand-in that the
+    /// component names.
+    Lifecycle,
+    /// Snapshots can be taken and restored.
+    SnapshotRepository,
+    /// Snapshots are taken by policy.
+    SnapshotLifecycle,
+    /// A Jaeger runs, and clones of it can.
+    Jaeger,
+    /// A Jaeger with adaptive sampling runs, as the tree declares one.
+    JaegerAdaptive,
+    /// Jaeger's index cleaner is at hand.
+    IndexCleaner,
+    /// An OpenTelemetry Collector runs, and clones of it can.
+    Collector,
+    /// A Loki runs, and clones of it can.
+    Loki,
+    /// A clone of Elasticsearch can run with a shifted clock. Needs no shared Elasticsearch.
+    ClockShift,
 }
 
 impl Capability {
@@ -40,6 +70,17 @@ impl Capability {
             Self::Promtool => "promtool",
             Self::Alertmanager => "alertmanager",
             Self::Amtool => "amtool",
+            Self::Elasticsearch => "elasticsearch",
+            Self::Tiers => "tiers",
+            Self::Lifecycle => "lifecycle",
+            Self::SnapshotRepository => "snapshot-repository",
+            Self::SnapshotLifecycle => "snapshot-lifecycle",
+            Self::Jaeger => "jaeger",
+            Self::JaegerAdaptive => "jaeger-adaptive",
+            Self::IndexCleaner => "index-cleaner",
+            Self::Collector => "collector",
+            Self::Loki => "loki",
+            Self::ClockShift => "clock-shift",
         }
     }
 }
@@ -84,9 +125,31 @@ pub struct ComponentInfo {
     pub capabilities: Vec<Capability>,
     /// What it lacks, with reasons.
     pub missing: Vec<Missing>,
+    /// Capabilities that rest on a stand-in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stand_ins: Vec<StandIn>,
+}
+
+/// A capability that something of ours brings in place of the stock part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StandIn {
+    /// What rests on it.
+    pub capability: Capability,
+    /// What it is, for example `stand-in loop over Elastic's steps`.
+    pub says: String,
+}
+
+impl std::fmt::Display for StandIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.capability.name(), self.says)
+    }
 }
 
 /// A running stack.
+///
+/// The servers that not every run needs are there when the run's cases need them (and their components
+/// can be had): a case finds each server whose capability it needs.
 #[derive(Clone)]
 pub struct Stack {
     /// The shared Prometheus, configured as declared.
@@ -95,6 +158,16 @@ pub struct Stack {
     pub alertmanager: Alertmanager,
     /// The webhook receiver that plays the notification channel of the shared Alertmanager.
     pub receiver: Receiver,
+    /// The shared Elasticsearch, templates and policies of the tree applied.
+    pub elasticsearch: Option<Elasticsearch>,
+    /// The shared Jaeger, on the shared Elasticsearch.
+    pub jaeger: Option<Jaeger>,
+    /// The shared Jaeger with adaptive sampling, where the tree declares one.
+    pub jaeger_adaptive: Option<Jaeger>,
+    /// The shared Collector; it exports to the shared Jaeger where that runs, else to nobody.
+    pub collector: Option<Collector>,
+    /// The shared Loki.
+    pub loki: Option<Loki>,
     /// The components, for the report.
     pub components: Vec<ComponentInfo>,
     /// What the stack lacks.
@@ -135,6 +208,40 @@ impl Stack {
             .find(|m| m.capability == capability)
             .map(|m| m.reason.as_str())
     }
+
+    /// The shared Elasticsearch, for a case that needs [`Capability::Elasticsearch`].
+    pub fn elasticsearch(&self) -> Result<&Elasticsearch, WorkshopError> {
+        there(self.elasticsearch.as_ref(), Capability::Elasticsearch)
+    }
+
+    /// The shared Jaeger, for a case that needs [`Capability::Jaeger`].
+    pub fn jaeger(&self) -> Result<&Jaeger, WorkshopError> {
+        there(self.jaeger.as_ref(), Capability::Jaeger)
+    }
+
+    /// The shared Jaeger with adaptive sampling, for a case that needs [`Capability::JaegerAdaptive`].
+    pub fn jaeger_adaptive(&self) -> Result<&Jaeger, WorkshopError> {
+        there(self.jaeger_adaptive.as_ref(), Capability::JaegerAdaptive)
+    }
+
+    /// The shared Collector, for a case that needs [`Capability::Collector`].
+    pub fn collector(&self) -> Result<&Collector, WorkshopError> {
+        there(self.collector.as_ref(), Capability::Collector)
+    }
+
+    /// The shared Loki, for a case that needs [`Capability::Loki`].
+    pub fn loki(&self) -> Result<&Loki, WorkshopError> {
+        there(self.loki.as_ref(), Capability::Loki)
+    }
+}
+
+fn there<T>(server: Option<&T>, capability: Capability) -> Result<&T, WorkshopError> {
+    server.ok_or_else(|| {
+        WorkshopError::Environment(format!(
+            "the stack runs no shared {name}; name `{name}` among the case's needs",
+            name = capability.name()
+        ))
+    })
 }
 
 /// What went wrong with a clone or tool: the set-up's fault, or the stack's.
@@ -258,6 +365,254 @@ pub trait AlertmanagerInstance: Send + Sync {
     fn config_file(&self) -> PathBuf;
 }
 
+/// A value that a clone has in place of the tree's, in one of its rendered files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// JSON pointer into the clone's configuration file (for Elasticsearch, whose file is flat, `/` and the
+    /// setting). Members that are not there are added.
+    pub pointer: String,
+    /// The value; null removes the member.
+    pub value: Value,
+    /// Why, for the changed values.
+    pub why: String,
+}
+
+impl Override {
+    /// An override with its reason.
+    #[must_use]
+    pub fn new(pointer: impl Into<String>, value: impl Into<Value>, why: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            value: value.into(),
+            why: why.into(),
+        }
+    }
+}
+
+/// An Elasticsearch of the declared one's configuration: one node with all tiers, a cluster of its own.
+#[derive(Debug, Clone)]
+pub struct ElasticsearchClone {
+    /// Short name, unique within the case.
+    pub name: String,
+    /// How far its clock is from the real one at its start (negative: in the past). None for the real clock,
+    /// which cannot be shifted later; needs [`Capability::ClockShift`].
+    pub clock: Option<SignedDuration>,
+    /// Folder that its snapshot repositories may use (`path.repo`), shared with other clones; an own one when none.
+    pub repositories: Option<PathBuf>,
+    /// Values in place of the tree's.
+    pub overrides: Vec<Override>,
+}
+
+/// A Jaeger of the declared one's configuration.
+#[derive(Debug, Clone)]
+pub struct JaegerClone {
+    /// Short name, unique within the case.
+    pub name: String,
+    /// What stores its spans.
+    pub store: TraceStore,
+    /// Whether it is the one with adaptive sampling.
+    pub adaptive: bool,
+    /// Its sampling strategies, in place of the declared file's text. The file a running clone reads is
+    /// [`Running::file`] of [`STRATEGIES_FILE`]; the case may rewrite it.
+    pub strategies: Option<String>,
+    /// How often it looks at that file, in place of the tree's interval.
+    pub strategies_reload: Option<Duration>,
+    /// Divides the timers of adaptive sampling; 1 keeps them.
+    pub divide_durations_by: u32,
+    /// Values in place of the tree's.
+    pub overrides: Vec<Override>,
+}
+
+/// Name of the file of sampling strategies as rendered for a Jaeger.
+pub const STRATEGIES_FILE: &str = crate::render::jaeger::STRATEGIES;
+
+/// What stores a Jaeger's spans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TraceStore {
+    /// An Elasticsearch, in indices of a prefix that is shared with no other Jaeger.
+    Elasticsearch {
+        /// Where it is.
+        url: Url,
+        /// The prefix.
+        index_prefix: String,
+    },
+    /// Its own memory, for a case that is about something else than storage.
+    Memory {
+        /// How many traces are kept at most.
+        max_traces: u64,
+    },
+}
+
+/// A Collector of the declared one's configuration.
+#[derive(Debug, Clone)]
+pub struct CollectorClone {
+    /// Short name, unique within the case.
+    pub name: String,
+    /// Where its trace exporter sends (OTLP over gRPC): a sink of the case, or a Jaeger.
+    pub traces_to: SocketAddr,
+    /// Percentages in place of the declared ones, by the sampler's id (`probabilistic_sampler/ml`).
+    pub sampling_percentages: Vec<(String, f64)>,
+    /// Values in place of the tree's, for example a sampler's percentage.
+    pub overrides: Vec<Override>,
+}
+
+/// A Loki of the declared one's configuration, with a store of its own.
+#[derive(Debug, Clone)]
+pub struct LokiClone {
+    /// Short name, unique within the case.
+    pub name: String,
+    /// How often what is too old is looked for, in place of the tree's interval; the retention stays.
+    pub compaction: Option<Duration>,
+    /// Values in place of the tree's.
+    pub overrides: Vec<Override>,
+}
+
+impl ElasticsearchClone {
+    /// A clone with the real clock, as declared.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            clock: None,
+            repositories: None,
+            overrides: Vec::new(),
+        }
+    }
+}
+
+impl JaegerClone {
+    /// A clone on `store`, else as declared.
+    #[must_use]
+    pub fn named(name: impl Into<String>, store: TraceStore) -> Self {
+        Self {
+            name: name.into(),
+            store,
+            adaptive: false,
+            strategies: None,
+            strategies_reload: None,
+            divide_durations_by: 1,
+            overrides: Vec::new(),
+        }
+    }
+}
+
+impl CollectorClone {
+    /// A clone that sends to `traces_to`, else as declared.
+    #[must_use]
+    pub fn named(name: impl Into<String>, traces_to: SocketAddr) -> Self {
+        Self {
+            name: name.into(),
+            traces_to,
+            sampling_percentages: Vec::new(),
+            overrides: Vec::new(),
+        }
+    }
+}
+
+impl LokiClone {
+    /// A clone as declared.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            compaction: None,
+            overrides: Vec::new(),
+        }
+    }
+}
+
+/// The process of a running clone. Dropping it kills the process.
+pub trait Instance: Send + Sync {
+    /// Stops it in an orderly way (SIGTERM) and waits for its end.
+    fn stop(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>>;
+    /// Kills it (SIGKILL) and waits for its end.
+    fn kill(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>>;
+    /// Starts it again on the same data, addresses and configuration, and waits until it is ready.
+    fn start(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>>;
+    /// Shifts its clock and waits until the server's own clock agrees.
+    fn shift_clock(&mut self, shift: SignedDuration) -> BoxFuture<'_, Result<(), WorkshopError>>;
+    /// The folder it runs in, with its rendered files and its data.
+    fn folder(&self) -> &Path;
+    /// Its log.
+    fn log(&self) -> PathBuf;
+    /// Its process id, none while it is stopped.
+    fn process_id(&self) -> Option<u32>;
+}
+
+/// A running clone with its client, which stays valid across restarts.
+pub struct Running<C> {
+    client: C,
+    instance: Box<dyn Instance>,
+}
+
+impl<C: std::fmt::Debug> std::fmt::Debug for Running<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("client", &self.client)
+            .field("folder", &self.instance.folder())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C> Running<C> {
+    /// A clone that runs.
+    pub fn new(client: C, instance: Box<dyn Instance>) -> Self {
+        Self { client, instance }
+    }
+
+    /// Its client.
+    #[must_use]
+    pub fn client(&self) -> &C {
+        &self.client
+    }
+
+    /// Its process.
+    pub fn instance(&mut self) -> &mut dyn Instance {
+        self.instance.as_mut()
+    }
+
+    /// One of its rendered files, by its name. Servers that watch a file see what a case writes there.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.instance.folder().join(name)
+    }
+
+    /// Its process id, none while it is stopped.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.instance.process_id()
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.instance.log()
+    }
+
+    /// Stops it in an orderly way and waits for its end.
+    pub async fn stop(&mut self) -> Result<(), WorkshopError> {
+        self.instance.stop().await
+    }
+
+    /// Kills it and waits for its end.
+    pub async fn kill(&mut self) -> Result<(), WorkshopError> {
+        self.instance.kill().await
+    }
+
+    /// Starts it again and waits until it is ready.
+    pub async fn start(&mut self) -> Result<(), WorkshopError> {
+        self.instance.start().await
+    }
+}
+
+impl Running<Elasticsearch> {
+    /// Shifts its clock, `shift` from the real one (negative: into the past), and waits until the server's
+    /// own clock agrees. Only for a clone that was started with a clock of its own.
+    pub async fn shift_clock(&mut self, shift: SignedDuration) -> Result<(), WorkshopError> {
+        self.instance.shift_clock(shift).await
+    }
+}
+
 /// The result of running a server's own command-line tool to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolOutput {
@@ -285,6 +640,27 @@ pub trait Workshop: Send + Sync {
         &self,
         clone: AlertmanagerClone,
     ) -> BoxFuture<'_, Result<Box<dyn AlertmanagerInstance>, WorkshopError>>;
+    /// Starts an Elasticsearch clone and waits until it is ready; templates and policies are the case's to apply.
+    fn elasticsearch(
+        &self,
+        clone: ElasticsearchClone,
+    ) -> BoxFuture<'_, Result<Running<Elasticsearch>, WorkshopError>>;
+    /// Starts a Jaeger clone and waits until it is ready.
+    fn jaeger(&self, clone: JaegerClone) -> BoxFuture<'_, Result<Running<Jaeger>, WorkshopError>>;
+    /// Starts a Collector clone and waits until it is ready.
+    fn collector(&self, clone: CollectorClone) -> BoxFuture<'_, Result<Running<Collector>, WorkshopError>>;
+    /// Starts a Loki clone and waits until it is ready.
+    fn loki(&self, clone: LokiClone) -> BoxFuture<'_, Result<Running<Loki>, WorkshopError>>;
+    /// Runs `es-index-cleaner` or another tool that takes its settings from its environment, in `folder` to
+    /// its end, at most for `bound`.
+    fn tool_with_environment(
+        &self,
+        tool: &str,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+        folder: PathBuf,
+        bound: Duration,
+    ) -> BoxFuture<'_, Result<ToolOutput, WorkshopError>>;
     /// Runs `promtool` or `amtool` in `folder` to its end, at most for `bound`.
     fn tool(
         &self,

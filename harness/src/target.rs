@@ -1,12 +1,18 @@
 //! Where a stack runs. A target brings a [`Stack`](crate::stack::Stack) up from the deploy tree and
 //! takes it down again, whatever happens to the run.
 
+mod clock;
+mod clones;
 mod failure;
 mod folder;
 pub mod local;
+mod memory;
+pub mod needs;
+mod outfit;
 mod ports;
 pub mod process;
 mod server;
+mod shared;
 pub mod warm;
 mod workshop;
 
@@ -14,6 +20,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+
+use needs::Needs;
 
 use crate::catalog::Acquisition;
 use crate::deploy::DeployTree;
@@ -31,6 +39,8 @@ pub struct UpRequest {
     pub shapes: Arc<Shapes>,
     /// The servers' binaries.
     pub acquired: Arc<Acquisition>,
+    /// What of the stack is needed; the rest is not started.
+    pub needs: Needs,
     /// Drifts to put on every server after rendering.
     pub drifts: Vec<Edit>,
     /// Seed of what is played.

@@ -12,6 +12,7 @@ use harness::project::{Places, Project};
 use harness::runner::Outcome;
 use harness::seed::Seed;
 use harness::session::{Options, Session, usual_side_by_side};
+use harness::target::needs::Needs;
 use harness::verdict::Verdict;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use tokio::runtime::Runtime;
@@ -57,6 +58,7 @@ async fn open() -> Result<Session, String> {
             .iter()
             .filter(|case| case.profiles.contains(&PROFILE))
             .count(),
+        needs: Needs::of(&suites::cases()),
     };
     Ok(Session::open(
         project,

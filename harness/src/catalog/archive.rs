@@ -1,15 +1,17 @@
-//! The vendor's release archive, taken only when it has the SHA-256 sum the
-//! vendor publishes.
+//! The vendor's release archive, taken only when it has the SHA-256 or SHA-512
+//! sum the vendor publishes.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use futures::StreamExt;
-use sha2::{Digest, Sha256};
+use sha2::digest::DynDigest;
+use sha2::{Sha256, Sha512};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -19,6 +21,10 @@ use super::web::{Web, innermost};
 
 /// How long a whole download may take.
 const DOWNLOAD: Duration = Duration::from_mins(15);
+/// Hexadecimal digits of a SHA-256.
+const SHA256_DIGITS: usize = 64;
+/// Hexadecimal digits of a SHA-512.
+const SHA512_DIGITS: usize = 128;
 /// The longest list of checksums that is read; real ones have a few KB.
 const LIST_BYTES: usize = 1 << 20;
 
@@ -45,7 +51,7 @@ pub(super) enum ArchiveError {
         file: String,
     },
     /// Its content is not what the vendor says.
-    #[error("{url} has SHA-256 {actual} where the vendor's list says {listed}: it was not taken")]
+    #[error("{url} has the sum {actual} where the vendor's list says {listed}: it was not taken")]
     OtherSum {
         /// The address.
         url: Url,
@@ -73,7 +79,22 @@ pub(super) enum ArchiveError {
 impl Archive {
     /// What makes an entry of the cache an entry of this archive.
     pub(super) fn recipe(&self) -> String {
-        format!("archive\n{}\n{}", self.url, self.checksums)
+        let mut recipe = format!("archive\n{}\n{}", self.url, self.checksums);
+        for url in &self.further {
+            let _ = write!(recipe, "\n{url}");
+        }
+        for (executable, file) in &self.names {
+            let _ = write!(recipe, "\n{executable}={file}");
+        }
+        if self.whole {
+            recipe.push_str("\nwhole");
+        }
+        recipe
+    }
+
+    /// Where its archives are.
+    pub(super) fn urls(&self) -> impl Iterator<Item = &Url> {
+        std::iter::once(&self.url).chain(&self.further)
     }
 
     /// Fetches it and puts its executables where `making` wants them.
@@ -98,12 +119,6 @@ impl Archive {
         making: &Making,
     ) -> Result<(), ArchiveError> {
         let client = web.client().await.map_err(ArchiveError::Unreachable)?;
-        let file = self
-            .url
-            .path_segments()
-            .and_then(|mut segments| segments.next_back())
-            .unwrap_or_default()
-            .to_owned();
         let mut list = Vec::new();
         download(client, &self.checksums, |chunk| {
             if list.len() + chunk.len() > LIST_BYTES {
@@ -113,11 +128,71 @@ impl Archive {
             Ok(())
         })
         .await?;
-        let listed =
-            listed_sum(&String::from_utf8_lossy(&list), &file).ok_or_else(|| ArchiveError::NoSum {
-                list: self.checksums.clone(),
-                file: file.clone(),
-            })?;
+        let list = String::from_utf8_lossy(&list);
+
+        let mut missing: Vec<Member> = executables
+            .into_iter()
+            .map(|executable| Member {
+                file: self
+                    .names
+                    .get(&executable)
+                    .cloned()
+                    .unwrap_or_else(|| executable.clone()),
+                executable,
+            })
+            .collect();
+        let mut last = &self.url;
+        for url in self.urls() {
+            let path = self.fetch_one(client, url, &list, making).await?;
+            let (bin, home, whole) = (making.executables(), making.home(), self.whole);
+            let unpacked = tokio::task::spawn_blocking(move || {
+                let left = if whole {
+                    unpack_whole(&path, &home).map(|()| {
+                        missing.retain(|member| !bin.join(&member.executable).is_file());
+                        missing
+                    })
+                } else {
+                    unpack(&path, &bin, missing)
+                };
+                // The next one takes its place.
+                let _ = std::fs::remove_file(&path);
+                left
+            })
+            .await;
+            missing = unpacked
+                .unwrap_or_else(|error| Err(error.to_string()))
+                .map_err(|why| ArchiveError::Content {
+                    url: url.clone(),
+                    why,
+                })?;
+            last = url;
+        }
+        match missing.first() {
+            None => Ok(()),
+            Some(member) => Err(ArchiveError::Content {
+                url: last.clone(),
+                why: format!("holds no file {}", member.file),
+            }),
+        }
+    }
+
+    /// Fetches one of its archives; what comes back is the file, whose sum is the vendor's.
+    async fn fetch_one(
+        &self,
+        client: &reqwest::Client,
+        url: &Url,
+        list: &str,
+        making: &Making,
+    ) -> Result<PathBuf, ArchiveError> {
+        let file = url
+            .path_segments()
+            .and_then(|mut segments| segments.next_back())
+            .unwrap_or_default()
+            .to_owned();
+        let listed = listed_sum(list, &file).ok_or_else(|| ArchiveError::NoSum {
+            list: self.checksums.clone(),
+            file: file.clone(),
+        })?;
 
         let path = making.workshop()?.join("archive.tar.gz");
         let unwritable = |source: io::Error| CacheError::Io {
@@ -126,8 +201,12 @@ impl Archive {
             source,
         };
         let mut target = File::create(&path).map_err(unwritable)?;
-        let mut hasher = Sha256::new();
-        download(client, &self.url, |chunk| {
+        let mut hasher: Box<dyn DynDigest + Send> = if listed.len() == SHA512_DIGITS {
+            Box::new(Sha512::default())
+        } else {
+            Box::new(Sha256::default())
+        };
+        download(client, url, |chunk| {
             hasher.update(chunk);
             target
                 .write_all(chunk)
@@ -138,21 +217,20 @@ impl Archive {
         let actual = hex::encode(hasher.finalize());
         if actual != listed {
             return Err(ArchiveError::OtherSum {
-                url: self.url.clone(),
+                url: url.clone(),
                 actual,
                 listed,
             });
         }
-
-        let bin = making.executables();
-        let unpacked = tokio::task::spawn_blocking(move || unpack(&path, &bin, &executables)).await;
-        unpacked
-            .unwrap_or_else(|error| Err(error.to_string()))
-            .map_err(|why| ArchiveError::Content {
-                url: self.url.clone(),
-                why,
-            })
+        Ok(path)
     }
+}
+
+/// An executable and the name of its file in an archive.
+#[derive(Debug)]
+struct Member {
+    executable: String,
+    file: String,
 }
 
 async fn download(
@@ -186,15 +264,15 @@ fn listed_sum(list: &str, file: &str) -> Option<String> {
         let (sum, name) = line.split_once(char::is_whitespace)?;
         let name = name.trim_start().trim_start_matches('*');
         let name = name.strip_prefix("./").unwrap_or(name).trim_end();
-        let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_sum = matches!(sum.len(), SHA256_DIGITS | SHA512_DIGITS)
+            && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
         (is_sum && name == file).then(|| sum.to_ascii_lowercase())
     })
 }
 
 /// Takes the executables out of the archive, whatever folder they are in; nothing else, and never
-/// to a path the archive chooses.
-fn unpack(archive: &Path, bin: &Path, executables: &[String]) -> Result<(), String> {
-    let mut missing: Vec<&String> = executables.iter().collect();
+/// to a path the archive chooses. What it does not hold comes back.
+fn unpack(archive: &Path, bin: &Path, mut missing: Vec<Member>) -> Result<Vec<Member>, String> {
     let unreadable = |error: io::Error| format!("cannot be unpacked: {error}");
     let file = File::open(archive).map_err(unreadable)?;
     let mut archive = tar::Archive::new(GzDecoder::new(file));
@@ -206,7 +284,7 @@ fn unpack(archive: &Path, bin: &Path, executables: &[String]) -> Result<(), Stri
         let path: PathBuf = member.path().map_err(unreadable)?.into_owned();
         let Some(at) = missing
             .iter()
-            .position(|name| path.file_name().is_some_and(|file| file == name.as_str()))
+            .position(|wanted| path.file_name().is_some_and(|file| file == wanted.file.as_str()))
         else {
             continue;
         };
@@ -214,14 +292,51 @@ fn unpack(archive: &Path, bin: &Path, executables: &[String]) -> Result<(), Stri
             .write(true)
             .create_new(true)
             .mode(0o755)
-            .open(bin.join(missing.swap_remove(at)))
+            .open(bin.join(missing.swap_remove(at).executable))
             .map_err(unreadable)?;
         io::copy(&mut member, &mut target).map_err(unreadable)?;
     }
-    match missing.first() {
-        None => Ok(()),
-        Some(name) => Err(format!("holds no file {name}")),
+    Ok(missing)
+}
+
+/// Unpacks all files of an archive without its outermost folder. Links are left out: they could lead
+/// out of the folder, and no server needs those its archive has.
+fn unpack_whole(archive: &Path, home: &Path) -> Result<(), String> {
+    let unreadable = |error: io::Error| format!("cannot be unpacked: {error}");
+    let file = File::open(archive).map_err(unreadable)?;
+    let mut archive = tar::Archive::new(GzDecoder::new(file));
+    for member in archive.entries().map_err(unreadable)? {
+        let mut member = member.map_err(unreadable)?;
+        if !member.header().entry_type().is_file() {
+            continue;
+        }
+        let path = member.path().map_err(unreadable)?.into_owned();
+        let inside: PathBuf = path
+            .components()
+            .filter(|part| !matches!(part, Component::CurDir))
+            .skip(1)
+            .collect();
+        if inside.as_os_str().is_empty()
+            || !inside
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)))
+        {
+            return Err(format!("holds {}, which is not in its folder", path.display()));
+        }
+        let to = home.join(inside);
+        if let Some(folder) = to.parent() {
+            std::fs::create_dir_all(folder).map_err(unreadable)?;
+        }
+        let mode = member.header().mode().map_err(unreadable)? & 0o755;
+        let mut target = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(mode | 0o600)
+            .open(to)
+            .map_err(unreadable)?;
+        io::copy(&mut member, &mut target).map_err(unreadable)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -286,6 +286,11 @@ impl Making {
         self.folder.path().join(EXECUTABLES)
     }
 
+    /// The folder of the whole entry, for what needs more than executables.
+    pub(super) fn home(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
     /// A folder for whatever the making itself needs; not part of the entry.
     pub(super) fn workshop(&self) -> Result<PathBuf, CacheError> {
         let path = self.folder.path().join("making");
@@ -386,7 +391,8 @@ fn modified(about: &std::fs::Metadata) -> io::Result<Timestamp> {
     Timestamp::try_from(about.modified()?).map_err(io::Error::other)
 }
 
-fn hash(mut file: File) -> io::Result<String> {
+/// SHA-256 of what is left of a file, in hexadecimal.
+pub(super) fn hash(mut file: File) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {

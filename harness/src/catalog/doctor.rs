@@ -4,15 +4,19 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::entry::Component;
+use super::debian::Debian;
+use super::entry::{Component, Pinned, Wants};
 use super::environment::Environment;
 use super::go::{Go, GoError, parent_death};
+use super::maven::{self, Tools};
+use super::space::Claims;
 use super::way::{Acquirer, Local, Source, unavailable};
 use super::web::Web;
 use super::{Catalog, Tried, Way, cache, space};
@@ -120,6 +124,7 @@ pub(super) async fn examine(
         cancel,
         web: Web::new(environment),
         builds: Semaphore::new(1),
+        disk: Claims::default(),
     };
     let go = Go::find(environment, cancel).await;
     let components = catalog
@@ -188,43 +193,67 @@ async fn examine_component(
                 Err(says) => tried.push(Tried::new(Way::Archive, says)),
             },
             Source::Go(module) => {
-                let suits = match go {
-                    Ok(go) => go
-                        .suits(module, acquirer.cache)
-                        .map(|()| go)
-                        .map_err(|error| (error.to_string(), error.remedy(module))),
-                    Err(error) => Err((error.to_string(), error.remedy(module))),
-                };
-                let reachable = match suits {
-                    Err(why) => Err(why),
-                    Ok(go) => match go.description(module) {
-                        _ if go.has(module) => Ok(go),
-                        Some(url) => acquirer.web.reach(&url).await.map(|()| go).map_err(|says| {
-                            let remedy = "set GOPROXY to a Go module proxy this machine reaches".to_owned();
-                            (format!("{says} (GOPROXY={})", go.proxy), remedy)
-                        }),
-                        None if go.proxy == "off" => Err((
-                            "GOPROXY=off and the module is not in Go's module cache".to_owned(),
-                            "set GOPROXY to a Go module proxy this machine reaches".to_owned(),
-                        )),
-                        // A folder or a version control host: only the build itself can tell.
-                        None => Ok(go),
-                    },
-                };
-                match reachable {
-                    Ok(go) => {
-                        let says = format!(
-                            "a run builds it from {} {} with {}, in about {} on 2 cores with nothing compiled yet",
-                            module.module,
-                            module.version,
-                            go.release,
-                            format_duration(module.cold_build())
-                        );
-                        return line(DoctorState::Obtainable, says, tried, None);
-                    }
+                let build = (module.pinned(), module.wants(), module.cold_build());
+                match buildable(build, acquirer, go).await {
+                    Ok(says) => return line(DoctorState::Obtainable, says, tried, None),
                     Err((says, what)) => {
                         tried.push(Tried::new(Way::Go, says));
                         remedy = Some(what);
+                    }
+                }
+            }
+            Source::Collector(collector) => {
+                let build = (collector.pinned(), collector.wants(), collector.cold_build);
+                match buildable(build, acquirer, go).await {
+                    Ok(says) => return line(DoctorState::Obtainable, says, tried, None),
+                    Err((says, what)) => {
+                        tried.push(Tried::new(Way::Go, says));
+                        remedy = Some(what);
+                    }
+                }
+            }
+            Source::Debian(package) => match Debian::find(acquirer.environment, acquirer.cancel) {
+                Ok(debian) => {
+                    let lists = if debian.knows(package).await {
+                        ""
+                    } else {
+                        ", whose list of packages it asks for first"
+                    };
+                    let says = format!(
+                        "a run unpacks it from Debian's package {}{lists}; nothing is installed",
+                        package.package
+                    );
+                    return line(DoctorState::Obtainable, says, tried, None);
+                }
+                Err(error) => {
+                    tried.push(Tried::new(Way::Debian, error.to_string()));
+                    remedy = Some(package.remedy());
+                }
+            },
+            Source::Maven(assembly) => {
+                let found = async {
+                    let jars = assembly.jars()?;
+                    let tools = Tools::find(acquirer.environment, assembly.java, acquirer.cancel).await?;
+                    Ok((jars, tools))
+                };
+                match found.await {
+                    // Which repository is asked is Maven's own matter: only the run itself can tell
+                    // whether it is reached.
+                    Ok((jars, tools)) => {
+                        let says = format!(
+                            "a run assembles it from {jars} Maven artifacts with {} and Java {}, in about {} with nothing \
+                             resolved yet; {}",
+                            tools.maven().display(),
+                            tools.java_release(),
+                            format_duration(assembly.cold_build()),
+                            assembly.differs()
+                        );
+                        return line(DoctorState::Obtainable, says, tried, None);
+                    }
+                    Err(error) => {
+                        let error: maven::MavenError = error;
+                        remedy = Some(error.remedy(assembly));
+                        tried.push(Tried::new(Way::Maven, error.to_string()));
                     }
                 }
             }
@@ -232,6 +261,39 @@ async fn examine_component(
     }
     let why = unavailable(component, &tried, remedy);
     line(DoctorState::Unavailable, why.reason, Vec::new(), Some(why.remedy))
+}
+
+/// What is said where a run can build it, else why not and what to do.
+async fn buildable(
+    (pinned, wants, cold_build): (Pinned<'_>, Wants<'_>, Duration),
+    acquirer: &Acquirer<'_>,
+    go: &Result<Go, GoError>,
+) -> Result<String, (String, String)> {
+    let told = |error: &GoError| (error.to_string(), error.remedy(wants.toolchain));
+    let go = go.as_ref().map_err(told)?;
+    go.suits(wants, acquirer.cache).map_err(|error| told(&error))?;
+    let proxy = || "set GOPROXY to a Go module proxy this machine reaches".to_owned();
+    match go.description(pinned) {
+        _ if go.has(pinned) => {}
+        Some(url) => acquirer
+            .web
+            .reach(&url)
+            .await
+            .map_err(|says| (format!("{says} (GOPROXY={})", go.proxy), proxy()))?,
+        None if go.proxy == "off" => {
+            let says = "GOPROXY=off and the module is not in Go's module cache".to_owned();
+            return Err((says, proxy()));
+        }
+        // A folder or a version control host: only the build itself can tell.
+        None => {}
+    }
+    Ok(format!(
+        "a run builds it from {} {} with {}, in about {} on 2 cores with nothing compiled yet",
+        pinned.module,
+        pinned.version,
+        go.release,
+        format_duration(cold_build)
+    ))
 }
 
 fn tool(subject: &str, state: DoctorState, says: String) -> DoctorLine {
@@ -283,16 +345,16 @@ async fn setpriv_line(environment: &Environment, cancel: &CancellationToken) -> 
 }
 
 fn java_line(environment: &Environment) -> DoctorLine {
-    match environment.look_up("java") {
-        Some(path) => {
+    match maven::java_tool(environment, "java") {
+        Ok(path) => {
             let mut line = tool("java", DoctorState::Ready, "runs Elasticsearch".to_owned());
             line.paths.push(path);
             line
         }
-        None => tool(
+        Err(error) => tool(
             "java",
             DoctorState::Optional,
-            "not on PATH: only Elasticsearch needs it".to_owned(),
+            format!("{error}: only Elasticsearch needs it"),
         ),
     }
 }

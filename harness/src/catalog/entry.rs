@@ -2,7 +2,7 @@
 //!
 //! Every mistake names file, line and column and says what to write instead.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 use url::Url;
 
-use super::CatalogError;
+use super::{CatalogError, Feature};
 use crate::stack::Capability;
 use crate::units::{Bytes, Span};
 
@@ -19,21 +19,71 @@ use crate::units::{Bytes, Span};
 pub struct Component {
     /// Its name, in kebab case.
     pub name: String,
-    /// The image the deploy tree names, with its tag.
-    pub image: String,
+    /// The image the deploy tree names, with its tag; none for what no image is for.
+    pub image: Option<String>,
+    /// Images of its further executables, with their tags.
+    pub further_images: Vec<String>,
     /// Its version, as its executables report it.
     pub version: String,
     /// Executables by name with the capabilities each brings; the server itself comes first.
     pub executables: IndexMap<String, Vec<Capability>>,
     /// Environment variable that may hold the path of the first executable or of the folder of all.
     pub variable: String,
+    /// How those executables show what they are that have no `--version`.
+    pub shown_by: IndexMap<String, ShownBy>,
+    /// Folders of the system that are looked at in place of PATH; one `*` a folder name stands for any name.
+    pub system: Vec<String>,
     /// The vendor's release archive.
     pub archive: Option<Archive>,
     /// A build of its Go module.
     pub go: Option<GoModule>,
+    /// An OpenTelemetry Collector that is built from components.
+    pub collector: Option<Collector>,
+    /// The Debian package that holds it.
+    pub debian: Option<DebianPackage>,
+    /// An assembly from Maven artifacts.
+    pub maven: Option<MavenAssembly>,
+}
+
+/// How an executable, or a library, shows what it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShownBy {
+    /// `--version` names its version.
+    #[default]
+    Version,
+    /// It knows no version; `--help` has this text.
+    Help(String),
+    /// It is a library that shifts the clock of a program it is loaded into, as libfaketime does.
+    ShiftedClock,
 }
 
 impl Component {
+    /// Its images: its own first, then those of its further executables.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        self.image.iter().chain(&self.further_images).map(String::as_str)
+    }
+
+    /// The name of its first executable.
+    pub(super) fn server(&self) -> &str {
+        self.executables.keys().next().map_or("", String::as_str)
+    }
+
+    /// Names that the file of an executable may have: its own, and that in the vendor's archive.
+    pub(super) fn file_names<'c>(&'c self, executable: &'c str) -> impl Iterator<Item = &'c str> {
+        let vendors = self
+            .archive
+            .as_ref()
+            .and_then(|archive| archive.names.get(executable));
+        std::iter::once(executable).chain(vendors.map(String::as_str))
+    }
+
+    /// How one of its executables shows what it is.
+    #[must_use]
+    pub fn shown_by(&self, executable: &str) -> &ShownBy {
+        self.shown_by.get(executable).unwrap_or(&ShownBy::Version)
+    }
+
     /// Capabilities its executables bring together.
     pub fn capabilities(&self) -> impl Iterator<Item = Capability> {
         self.executables.values().flatten().copied()
@@ -45,8 +95,15 @@ impl Component {
 pub struct Archive {
     /// Where the archive is.
     pub url: Url,
-    /// Where the vendor's SHA-256 sums are: lines of sum and file name, as sha256sum writes them.
+    /// Further archives of the same release that hold some of the executables.
+    pub further: Vec<Url>,
+    /// Names in the archives of those executables that are called something else there.
+    pub names: IndexMap<String, String>,
+    /// Where the vendor's SHA-256 or SHA-512 sums are: lines of sum and file name, as sha256sum writes them.
     pub checksums: Url,
+    /// Whether all of it is wanted, and not the executables alone: it is then unpacked without its
+    /// outermost folder, whose `bin` holds the executables.
+    pub whole: bool,
 }
 
 /// A build from a Go module.
@@ -85,6 +142,179 @@ impl GoModule {
     }
 }
 
+/// A module at a version, pinned by its hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pinned<'a> {
+    /// Module path.
+    pub(super) module: &'a str,
+    /// Module version, with its `v`.
+    pub(super) version: &'a str,
+    /// Hash of its content.
+    pub(super) sum: &'a str,
+    /// Hash of its go.mod.
+    pub(super) go_mod_sum: &'a str,
+}
+
+/// What a build wants of Go and of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wants<'a> {
+    /// What is built.
+    pub(super) module: &'a str,
+    /// Oldest Go release that builds it.
+    pub(super) toolchain: &'a str,
+    /// Free bytes with nothing cached.
+    pub(super) disk: u64,
+}
+
+impl GoModule {
+    pub(super) fn pinned(&self) -> Pinned<'_> {
+        Pinned {
+            module: &self.module,
+            version: &self.version,
+            sum: &self.sum,
+            go_mod_sum: &self.go_mod_sum,
+        }
+    }
+
+    pub(super) fn wants(&self) -> Wants<'_> {
+        Wants {
+            module: &self.module,
+            toolchain: &self.toolchain,
+            disk: self.disk.0,
+        }
+    }
+}
+
+/// An OpenTelemetry Collector of chosen components: the collector's own builder writes its sources,
+/// Go builds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// The builder's module.
+    pub builder: Builder,
+    /// Oldest Go release that builds it.
+    pub toolchain: String,
+    /// Its components.
+    pub components: CollectorComponents,
+    /// The go.sum of the whole build: what is built is what was looked at, dependencies included.
+    pub sums: String,
+    /// What the build lacks against the vendor's release.
+    pub lacks: Option<String>,
+    /// How long it takes on two cores with nothing cached.
+    pub cold_build: Duration,
+    /// Free disk space it wants with nothing cached, in bytes.
+    pub disk: u64,
+}
+
+/// The module of the collector's builder.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Builder {
+    /// Module path.
+    pub module: String,
+    /// Module version, with its `v`.
+    pub version: String,
+    /// Hash of the module's content.
+    pub sum: String,
+    /// Hash of the module's go.mod.
+    pub go_mod_sum: String,
+}
+
+/// A collector's components: module and version (`PATH vVERSION`) by the name that a configuration
+/// gives them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectorComponents {
+    /// Sources of its configuration, by scheme.
+    pub providers: IndexMap<String, String>,
+    /// Extensions.
+    pub extensions: IndexMap<String, String>,
+    /// Receivers.
+    pub receivers: IndexMap<String, String>,
+    /// Processors.
+    pub processors: IndexMap<String, String>,
+    /// Connectors.
+    pub connectors: IndexMap<String, String>,
+    /// Exporters.
+    pub exporters: IndexMap<String, String>,
+}
+
+impl CollectorComponents {
+    /// Every kind with its components.
+    #[must_use]
+    pub fn kinds(&self) -> [(&'static str, &IndexMap<String, String>); 6] {
+        [
+            ("providers", &self.providers),
+            ("extensions", &self.extensions),
+            ("receivers", &self.receivers),
+            ("processors", &self.processors),
+            ("connectors", &self.connectors),
+            ("exporters", &self.exporters),
+        ]
+    }
+}
+
+impl Collector {
+    pub(super) fn pinned(&self) -> Pinned<'_> {
+        Pinned {
+            module: &self.builder.module,
+            version: &self.builder.version,
+            sum: &self.builder.sum,
+            go_mod_sum: &self.builder.go_mod_sum,
+        }
+    }
+
+    pub(super) fn wants(&self) -> Wants<'_> {
+        Wants {
+            module: &self.builder.module,
+            toolchain: &self.toolchain,
+            disk: self.disk,
+        }
+    }
+}
+
+/// A Debian package whose files are used without installing it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebianPackage {
+    /// Its name.
+    pub package: String,
+}
+
+/// An assembly from Maven artifacts and Java sources of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MavenAssembly {
+    /// Folder with the lock file and our sources; in the catalog relative to the catalog's own folder.
+    pub folder: PathBuf,
+    /// Version of Maven's dependency plugin that copies the jars.
+    pub plugin: String,
+    /// Oldest Java release that compiles and runs it.
+    pub java: u32,
+    /// What it lacks against the vendor's distribution.
+    pub lacks: Vec<Feature>,
+    /// What stands in for a part of the vendor's distribution, for people.
+    pub stands_in: String,
+    /// How long it takes on two cores with nothing resolved yet.
+    pub cold_build: Span,
+    /// Free disk space it wants with nothing resolved yet.
+    pub disk: Bytes,
+}
+
+impl MavenAssembly {
+    /// How long it takes on two cores with nothing resolved yet.
+    #[must_use]
+    pub fn cold_build(&self) -> Duration {
+        self.cold_build.0
+    }
+
+    /// What it lacks and what stands in, for a sentence.
+    #[must_use]
+    pub fn differs(&self) -> String {
+        let lacks: Vec<String> = self.lacks.iter().map(ToString::to_string).collect();
+        format!("{}; lacks {}", self.stands_in, lacks.join(", "))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCatalog {
@@ -92,21 +322,48 @@ struct RawCatalog {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawComponent {
-    image: Spanned<String>,
+    image: Option<Spanned<String>>,
+    #[serde(default)]
+    further_images: Vec<Spanned<String>>,
     version: Spanned<String>,
     executables: Spanned<IndexMap<String, Vec<Capability>>>,
+    #[serde(default)]
+    shown_by: Option<Spanned<IndexMap<String, ShownBy>>>,
     variable: Spanned<String>,
+    #[serde(default)]
+    system: Vec<Spanned<String>>,
     archive: Option<RawArchive>,
     go: Option<Spanned<GoModule>>,
+    collector: Option<Spanned<RawCollector>>,
+    debian: Option<Spanned<DebianPackage>>,
+    maven: Option<Spanned<MavenAssembly>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawCollector {
+    builder: Builder,
+    toolchain: String,
+    components: CollectorComponents,
+    sums: Spanned<PathBuf>,
+    lacks: Option<String>,
+    cold_build: Span,
+    disk: Bytes,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawArchive {
     url: Spanned<String>,
+    #[serde(default)]
+    further: Vec<Spanned<String>>,
+    #[serde(default)]
+    names: Option<Spanned<IndexMap<String, String>>>,
     checksums: Spanned<String>,
+    #[serde(default)]
+    whole: bool,
 }
 
 /// A mistake and where it is.
@@ -128,8 +385,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<IndexMap<String, Componen
     })?;
     let mut components: IndexMap<String, Component> = IndexMap::new();
     for (name, raw) in raw.components {
-        let component =
-            check(&name, raw, &components).map_err(|Mistake(location, why)| wrong(Some(location), why))?;
+        let component = check(&name, raw, &components, path)
+            .map_err(|Mistake(location, why)| wrong(Some(location), why))?;
         components.insert(name, component);
     }
     Ok(components)
@@ -139,6 +396,7 @@ fn check(
     name: &str,
     raw: Spanned<RawComponent>,
     before: &IndexMap<String, Component>,
+    path: &Path,
 ) -> Result<Component, Mistake> {
     let place = raw.referenced;
     let raw = raw.value;
@@ -157,20 +415,23 @@ fn check(
     ensure(is_version(&version), raw.version.referenced, &|| {
         format!("version `{version}` is not a version; write it as the server reports it, for example 3.16.0")
     })?;
-    let image = raw.image.value;
-    let tag = image
-        .rsplit_once(':')
-        .map(|(_, tag)| tag)
-        .filter(|tag| !tag.contains('/'));
-    ensure(
-        tag.is_some_and(|tag| tag.strip_prefix('v').unwrap_or(tag) == version),
-        raw.image.referenced,
-        &|| {
-            format!(
-                "the tag of image `{image}` is not the component's version {version}; give both the same version"
-            )
-        },
-    )?;
+    for image in raw.image.iter().chain(&raw.further_images) {
+        let tag = image
+            .value
+            .rsplit_once(':')
+            .map(|(_, tag)| tag)
+            .filter(|tag| !tag.contains('/'));
+        ensure(
+            tag.is_some_and(|tag| tag.strip_prefix('v').unwrap_or(tag) == version),
+            image.referenced,
+            &|| {
+                format!(
+                    "the tag of image `{}` is not the component's version {version}; give both the same version",
+                    image.value
+                )
+            },
+        )?;
+    }
 
     let executables = raw.executables.value;
     ensure(!executables.is_empty(), raw.executables.referenced, &|| {
@@ -179,6 +440,28 @@ fn check(
     for executable in executables.keys() {
         ensure(is_file_name(executable), raw.executables.referenced, &|| {
             format!("executable `{executable}` is not a file name; write the bare name, for example promtool")
+        })?;
+    }
+
+    let shown_by = match raw.shown_by {
+        Some(shown_by) => {
+            for executable in shown_by.value.keys() {
+                ensure(executables.contains_key(executable), shown_by.referenced, &|| {
+                    format!(
+                        "shown-by names `{executable}`, which is not among the executables; remove it or list it there"
+                    )
+                })?;
+            }
+            shown_by.value
+        }
+        None => IndexMap::new(),
+    };
+    for folder in &raw.system {
+        ensure(Path::new(&folder.value).is_absolute(), folder.referenced, &|| {
+            format!(
+                "system folder `{}` is not absolute; write it from /",
+                folder.value
+            )
         })?;
     }
 
@@ -204,9 +487,26 @@ fn check(
                 address(&text.value, &version)
                     .map_err(|why| Mistake(text.referenced, format!("component `{name}`: {why}")))
             };
+            let names = archive.names.map_or_else(
+                || Ok(IndexMap::new()),
+                |names| {
+                    for (executable, file) in &names.value {
+                        ensure(executables.contains_key(executable), names.referenced, &|| {
+                            format!("archive names `{executable}`, which is not among the executables; remove it or list it there")
+                        })?;
+                        ensure(is_file_name(file), names.referenced, &|| {
+                            format!("archive name `{file}` is not a file name; write the bare name it has in the archive")
+                        })?;
+                    }
+                    Ok(names.value)
+                },
+            )?;
             Ok(Archive {
                 url: address(archive.url)?,
+                further: archive.further.into_iter().map(address).collect::<Result<_, _>>()?,
+                names,
                 checksums: address(archive.checksums)?,
+                whole: archive.whole,
             })
         })
         .transpose()?;
@@ -265,14 +565,145 @@ fn check(
         })
         .transpose()?;
 
+    let collector = raw
+        .collector
+        .map(|collector| check_collector(collector, &executables, path))
+        .transpose()
+        .map_err(|Mistake(place, why)| Mistake(place, format!("component `{name}`: {why}")))?;
+
+    let maven = raw
+        .maven
+        .map(|maven| -> Result<MavenAssembly, Mistake> {
+            let place = maven.referenced;
+            let mut maven = maven.value;
+            ensure(is_version(&maven.plugin), place, &|| {
+                format!(
+                    "maven plugin `{}` is not a version; write it as Maven does, for example 3.8.1",
+                    maven.plugin
+                )
+            })?;
+            ensure(maven.folder.is_relative(), place, &|| {
+                format!(
+                    "maven folder {} is not relative to the catalog's folder",
+                    maven.folder.display()
+                )
+            })?;
+            let folder = path.with_file_name(&maven.folder);
+            // A compiler is started in another folder: what was given may be relative to this one.
+            maven.folder = std::path::absolute(&folder).unwrap_or(folder);
+            Ok(maven)
+        })
+        .transpose()?;
+
+    let debian = raw
+        .debian
+        .map(|debian| {
+            let package = &debian.value.package;
+            ensure(is_name(package), debian.referenced, &|| {
+                format!("`{package}` is not the name of a Debian package; write it as apt-get does, for example libfaketime")
+            })?;
+            Ok(debian.value)
+        })
+        .transpose()?;
+
     Ok(Component {
         name: name.to_owned(),
-        image,
+        image: raw.image.map(|image| image.value),
+        further_images: raw.further_images.into_iter().map(|image| image.value).collect(),
         version,
         executables,
+        shown_by,
         variable,
+        system: raw.system.into_iter().map(|folder| folder.value).collect(),
         archive,
         go,
+        collector,
+        debian,
+        maven,
+    })
+}
+
+/// Checks a collector and reads its go.sum, whose path is relative to the catalog's folder.
+fn check_collector(
+    raw: Spanned<RawCollector>,
+    executables: &IndexMap<String, Vec<Capability>>,
+    catalog: &Path,
+) -> Result<Collector, Mistake> {
+    let place = raw.referenced;
+    let raw = raw.value;
+    let wrong = |why: String| Err(Mistake(place, why));
+    let [_] = executables.keys().collect::<Vec<_>>()[..] else {
+        return wrong("a collector is one executable; name exactly one".to_owned());
+    };
+    let Builder {
+        module,
+        version,
+        sum,
+        go_mod_sum,
+    } = &raw.builder;
+    if !version.strip_prefix('v').is_some_and(is_version) {
+        return wrong(format!(
+            "builder version `{version}` is not a module version; write it with its v, for example v0.149.0"
+        ));
+    }
+    if let Some(other) = [sum, go_mod_sum].into_iter().find(|sum| !is_sum(sum)) {
+        return wrong(format!(
+            "builder hash `{other}` is not a module hash; copy it from `go mod download -json {module}@{version}`"
+        ));
+    }
+    if release(&raw.toolchain).is_none() {
+        return wrong(format!(
+            "toolchain `{}` is not a Go release; write it as go.mod does, for example 1.25.0",
+            raw.toolchain
+        ));
+    }
+    let file = catalog.with_file_name(&raw.sums.value);
+    let sums = std::fs::read_to_string(&file).map_err(|error| {
+        Mistake(
+            raw.sums.referenced,
+            format!(
+                "{}: {error}; put the build's go.sum there, relative to the catalog",
+                file.display()
+            ),
+        )
+    })?;
+    for (at, line) in sums.lines().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if !matches!(words[..], [_, _, sum] if is_sum(sum)) {
+            let why = format!(
+                "{}:{}: `{line}` is no line of a go.sum; each is a module, its version and its hash",
+                file.display(),
+                at + 1
+            );
+            return Err(Mistake(raw.sums.referenced, why));
+        }
+    }
+    for (kind, components) in raw.components.kinds() {
+        for (name, module) in components {
+            let pinned = module.split_once(' ').is_some_and(|(path, version)| {
+                sums.lines().any(|line| {
+                    line.strip_prefix(path)
+                        .and_then(|rest| rest.strip_prefix(' '))
+                        .and_then(|rest| rest.strip_prefix(version))
+                        .is_some_and(|rest| rest.starts_with(' '))
+                })
+            });
+            if !pinned {
+                return wrong(format!(
+                    "{kind} `{name}`: {} has no hash of `{module}`; write module and version with a blank between, and make the go.sum anew where one changed",
+                    file.display()
+                ));
+            }
+        }
+    }
+    Ok(Collector {
+        builder: raw.builder,
+        toolchain: raw.toolchain,
+        components: raw.components,
+        sums,
+        lacks: raw.lacks,
+        cold_build: raw.cold_build.0,
+        disk: raw.disk.0,
     })
 }
 
@@ -281,10 +712,11 @@ fn address(template: &str, version: &str) -> Result<Url, String> {
     let text = template
         .replace("{version}", version)
         .replace("{os}", operating_system())
-        .replace("{arch}", architecture());
+        .replace("{arch}", architecture())
+        .replace("{machine}", std::env::consts::ARCH);
     if text.contains(['{', '}']) {
         return Err(format!(
-            "`{template}` has an unknown placeholder; {{version}}, {{os}} and {{arch}} are known"
+            "`{template}` has an unknown placeholder; {{version}}, {{os}}, {{arch}} and {{machine}} are known"
         ));
     }
     let url = Url::parse(&text).map_err(|why| format!("`{text}` is not an address: {why}"))?;

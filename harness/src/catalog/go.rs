@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{CacheError, Making};
-use super::entry::{GoModule, architecture, operating_system, release};
+use super::entry::{GoModule, Pinned, Wants, architecture, operating_system, release};
 use super::environment::Environment;
 use super::process::{Ended, Run, RunError, run};
 use super::space;
@@ -91,6 +91,20 @@ pub(super) enum GoError {
         /// What go said.
         why: String,
     },
+    /// The collector's builder does not write its sources.
+    #[error("{builder} does not write the collector's sources: {why}")]
+    Builder {
+        /// The builder's module and version.
+        builder: String,
+        /// What it said.
+        why: String,
+    },
+    /// The build took modules that are not pinned by hash.
+    #[error("the build took modules whose hashes the catalog's go.sum lacks: {}", modules.join(", "))]
+    Unpinned {
+        /// Modules and versions, a few.
+        modules: Vec<String>,
+    },
     /// Go does not come to its end.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -101,12 +115,11 @@ pub(super) enum GoError {
 
 impl GoError {
     /// What to do about it.
-    pub(super) fn remedy(&self, go: &GoModule) -> String {
+    pub(super) fn remedy(&self, toolchain: &str) -> String {
         match self {
-            Self::NoGo | Self::TooOld { .. } => format!("put Go {} or newer on PATH", go.toolchain),
+            Self::NoGo | Self::TooOld { .. } => format!("put Go {toolchain} or newer on PATH"),
             Self::Strange { program, .. } => format!(
-                "put a working Go {} or newer before {} on PATH",
-                go.toolchain,
+                "put a working Go {toolchain} or newer before {} on PATH",
                 program.display()
             ),
             Self::Space { folder, .. } => format!(
@@ -120,6 +133,10 @@ impl GoError {
             Self::Build { .. } => {
                 "set GOPROXY to a module proxy that has every dependency, or correct the component's go entry in the catalog"
                     .to_owned()
+            }
+            Self::Builder { .. } => "correct the component's collector entry in the catalog".to_owned(),
+            Self::Unpinned { .. } => {
+                "make the go.sum of the component's collector entry anew, and look at what came in".to_owned()
             }
             Self::Run(_) => "run it again on a less busy machine".to_owned(),
             Self::Cache(_) => "set CONFORM_CACHE to a folder you may write".to_owned(),
@@ -176,6 +193,23 @@ pub(super) struct Order<'a> {
     pub(super) cancel: &'a CancellationToken,
 }
 
+/// An executable to be compiled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Build<'a> {
+    /// The folder of the main module.
+    pub(super) folder: &'a Path,
+    /// The executable.
+    pub(super) target: &'a Path,
+    /// Its main package.
+    pub(super) package: &'a str,
+    /// Build tags.
+    pub(super) tags: &'a [String],
+    /// What the linker is told.
+    pub(super) linker_flags: &'a str,
+    /// What is said besides when it begins.
+    pub(super) why: &'a str,
+}
+
 impl Go {
     /// The Go on PATH, with its settings.
     pub(super) async fn find(environment: &Environment, cancel: &CancellationToken) -> Result<Self, GoError> {
@@ -223,17 +257,17 @@ impl Go {
     }
 
     /// Whether it can build the module: its release, and the free disk space.
-    pub(super) fn suits(&self, go: &GoModule, cache: &Path) -> Result<(), GoError> {
-        if release(&self.release) < release(&go.toolchain) {
+    pub(super) fn suits(&self, wants: Wants<'_>, cache: &Path) -> Result<(), GoError> {
+        if release(&self.release) < release(wants.toolchain) {
             return Err(GoError::TooOld {
                 program: self.program.clone(),
                 release: self.release.clone(),
-                module: go.module.clone(),
-                needed: go.toolchain.clone(),
+                module: wants.module.to_owned(),
+                needed: wants.toolchain.to_owned(),
             });
         }
         for folder in [&self.build_cache, &self.module_cache, cache] {
-            let needed = go.disk.0;
+            let needed = wants.disk;
             if let Some(free) = space::free(folder).filter(|free| *free < needed) {
                 return Err(GoError::Space {
                     folder: folder.to_owned(),
@@ -246,19 +280,19 @@ impl Go {
     }
 
     /// Whether the module itself is in Go's module cache.
-    pub(super) fn has(&self, go: &GoModule) -> bool {
+    pub(super) fn has(&self, go: Pinned<'_>) -> bool {
         let zip = format!(
             "cache/download/{}/@v/{}.zip",
-            escape(&go.module),
-            escape(&go.version)
+            escape(go.module),
+            escape(go.version)
         );
         self.module_cache.join(zip).is_file()
     }
 
     /// Address of the module's description at the first proxy; none where that is no web address.
-    pub(super) fn description(&self, go: &GoModule) -> Option<url::Url> {
+    pub(super) fn description(&self, go: Pinned<'_>) -> Option<url::Url> {
         let first = self.proxy.split([',', '|']).next()?.trim_end_matches('/');
-        let text = format!("{first}/{}/@v/{}.info", escape(&go.module), escape(&go.version));
+        let text = format!("{first}/{}/@v/{}.info", escape(go.module), escape(go.version));
         url::Url::parse(&text)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"))
@@ -272,30 +306,44 @@ impl Go {
         order: Order<'_>,
     ) -> Result<(), GoError> {
         let folder = making.workshop()?;
+        self.wrap(go.pinned(), &go.toolchain, &folder, order).await?;
+        let bin = making.executables();
+        let flags = linker_flags(go, order.version);
+        let mut why = first_build(order.why, go.cold_build());
+        for (executable, package) in &go.packages {
+            let build = Build {
+                folder: &folder,
+                target: &bin.join(executable),
+                package,
+                tags: &go.tags,
+                linker_flags: &flags,
+                why: &std::mem::take(&mut why),
+            };
+            self.compile(&build, order).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a folder a wrapper of a module: downloads the module, requires it, and repeats what does
+    /// not carry over.
+    pub(super) async fn wrap(
+        &self,
+        go: Pinned<'_>,
+        toolchain: &str,
+        folder: &Path,
+        order: Order<'_>,
+    ) -> Result<(), GoError> {
         let module = format!("{}@{}", go.module, go.version);
-        let write = |name: &str, text: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|source| CacheError::Io {
-                what: "write",
-                path,
-                source,
-            })
-        };
         // Go's scratch folder too, so that a killed build leaves nothing elsewhere.
-        let scratch = folder.join("tmp");
-        std::fs::create_dir_all(&scratch).map_err(|source| CacheError::Io {
-            what: "make",
-            path: scratch.clone(),
-            source,
-        })?;
-        write("go.mod", &wrapper(go, &go.toolchain, &[]))?;
-        write("go.sum", &own_sums(go))?;
+        make_folder(&folder.join("tmp"))?;
+        write(&folder.join("go.mod"), &wrapper(go, toolchain, &[]))?;
+        write(&folder.join("go.sum"), &own_sums(go))?;
 
         let step = |text: String| order.progress.step(order.component, text);
         step(format!("go mod download {module}"));
         let arguments = ["mod", "download", "-json", &module].map(OsString::from).to_vec();
         let ended = self
-            .run(arguments, &folder, DOWNLOAD, order, |elapsed| {
+            .run(arguments, folder, DOWNLOAD, order, |elapsed| {
                 step(format!(
                     "go mod download {module}: {} so far",
                     format_duration(elapsed)
@@ -327,45 +375,46 @@ impl Go {
             std::fs::read_to_string(&path).map_err(|error| failed(format!("{}: {error}", path.display())))
         };
         let go_mod = read("go.mod")?;
-        let go_line = go_directive(&go_mod).unwrap_or(&go.toolchain).to_owned();
-        write("go.mod", &wrapper(go, &go_line, &remote_replaces(&go_mod)))?;
+        let go_line = go_directive(&go_mod).unwrap_or(toolchain).to_owned();
         write(
-            "go.sum",
+            &folder.join("go.mod"),
+            &wrapper(go, &go_line, &remote_replaces(&go_mod)),
+        )?;
+        write(
+            &folder.join("go.sum"),
             &format!("{}\n{}", read("go.sum")?.trim_end(), own_sums(go)),
         )?;
-
-        let bin = making.executables();
-        let mut why = format!(
-            " ({}), about {} for the component on 2 cores with nothing compiled yet",
-            order.why,
-            format_duration(go.cold_build())
-        );
-        for (executable, package) in &go.packages {
-            step(format!("go build {package}{why}"));
-            why.clear();
-            let mut arguments: Vec<OsString> = ["build", "-mod=mod", "-trimpath", "-buildvcs=false"]
-                .map(OsString::from)
-                .to_vec();
-            arguments.extend(["-p".into(), order.parallel.to_string().into()]);
-            if !go.tags.is_empty() {
-                arguments.extend(["-tags".into(), go.tags.join(",").into()]);
-            }
-            arguments.extend(["-ldflags".into(), linker_flags(go, order.version).into()]);
-            arguments.extend(["-o".into(), bin.join(executable).into(), package.into()]);
-            let ended = self
-                .run(arguments, &folder, BUILD, order, |elapsed| {
-                    step(format!("go build {package}: {} so far", format_duration(elapsed)));
-                })
-                .await?;
-            if !ended.status.success() {
-                return Err(GoError::Build {
-                    package: package.clone(),
-                    proxy: self.proxy.clone(),
-                    why: cause(&ended.stderr),
-                });
-            }
-        }
         Ok(())
+    }
+
+    /// Compiles one executable.
+    pub(super) async fn compile(&self, build: &Build<'_>, order: Order<'_>) -> Result<(), GoError> {
+        let package = build.package;
+        let step = |text: String| order.progress.step(order.component, text);
+        step(format!("go build {package}{}", build.why));
+        let mut arguments: Vec<OsString> = ["build", "-mod=mod", "-trimpath", "-buildvcs=false"]
+            .map(OsString::from)
+            .to_vec();
+        arguments.extend(["-p".into(), order.parallel.to_string().into()]);
+        if !build.tags.is_empty() {
+            arguments.extend(["-tags".into(), build.tags.join(",").into()]);
+        }
+        arguments.extend(["-ldflags".into(), build.linker_flags.into()]);
+        arguments.extend(["-o".into(), build.target.into(), package.into()]);
+        let ended = self
+            .run(arguments, build.folder, BUILD, order, |elapsed| {
+                step(format!("go build {package}: {} so far", format_duration(elapsed)));
+            })
+            .await?;
+        if ended.status.success() {
+            Ok(())
+        } else {
+            Err(GoError::Build {
+                package: package.to_owned(),
+                proxy: self.proxy.clone(),
+                why: cause(&ended.stderr),
+            })
+        }
     }
 
     async fn run(
@@ -464,8 +513,32 @@ fn linker_flags(go: &GoModule, version: &str) -> String {
     format!("-s -w -X {}={version}", go.version_variable)
 }
 
+/// What the first build of a component says besides: why it comes to it, and how long it may take.
+pub(super) fn first_build(why: &str, cold_build: Duration) -> String {
+    format!(
+        " ({why}), about {} for the component on 2 cores with nothing compiled yet",
+        format_duration(cold_build)
+    )
+}
+
+pub(super) fn make_folder(path: &Path) -> Result<(), CacheError> {
+    std::fs::create_dir_all(path).map_err(|source| CacheError::Io {
+        what: "make",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+pub(super) fn write(path: &Path, text: &str) -> Result<(), CacheError> {
+    std::fs::write(path, text).map_err(|source| CacheError::Io {
+        what: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// The wrapper's go.mod.
-fn wrapper(go: &GoModule, go_line: &str, replaces: &[String]) -> String {
+fn wrapper(go: Pinned<'_>, go_line: &str, replaces: &[String]) -> String {
     let mut text = format!(
         "module wrapper\n\ngo {go_line}\n\nrequire {} {}\n",
         go.module, go.version
@@ -479,13 +552,12 @@ fn wrapper(go: &GoModule, go_line: &str, replaces: &[String]) -> String {
 }
 
 /// The module's own lines of a go.sum, which its go.sum lacks.
-fn own_sums(go: &GoModule) -> String {
-    let GoModule {
+fn own_sums(go: Pinned<'_>) -> String {
+    let Pinned {
         module,
         version,
         sum,
         go_mod_sum,
-        ..
     } = go;
     format!("{module} {version} {sum}\n{module} {version}/go.mod {go_mod_sum}\n")
 }
@@ -571,7 +643,7 @@ fn escape(module: &str) -> String {
 }
 
 /// The cause in what go wrote: not what it downloaded on the way, at most three lines.
-fn cause(stderr: &str) -> String {
+pub(super) fn cause(stderr: &str) -> String {
     let said: Vec<&str> = stderr
         .lines()
         .map(str::trim)

@@ -16,6 +16,9 @@ use super::*;
 use crate::progress::Watcher;
 use crate::wait::{Look, Wait};
 
+mod collector;
+mod debian;
+
 const SUM: &str = "h1:f1GRFerhTMKQma+awCoC9T820ecWeGSdF+xAlMHzZzM=";
 
 /// A folder with a cache, a fake go on PATH and an environment of its own.
@@ -206,7 +209,26 @@ fn the_shipped_catalog_knows_the_deployed_images() {
         .flat_map(Component::capabilities)
         .map(crate::stack::Capability::name)
         .collect();
-    assert_eq!(brought, ["prometheus", "promtool", "alertmanager", "amtool"]);
+    assert_eq!(
+        brought,
+        [
+            "prometheus",
+            "promtool",
+            "alertmanager",
+            "amtool",
+            "elasticsearch",
+            "jaeger",
+            "jaeger-adaptive",
+            "index-cleaner",
+            "collector",
+            "loki",
+            "clock-shift",
+        ]
+    );
+    let cleaner = catalog
+        .component_of_image("docker.io/jaegertracing/jaeger-es-index-cleaner:2.13.0")
+        .unwrap();
+    assert_eq!(cleaner.name, "jaeger");
 }
 
 #[rstest]
@@ -259,23 +281,55 @@ fn the_shipped_catalog_knows_the_deployed_images() {
     "write the full import path"
 )]
 #[case::duration("cold-build: 160s", "cold-build: 160", "is not a duration")]
+#[case::help_of_nothing(
+    "es-rollover: {help:",
+    "es-rollver: {help:",
+    "shown-by names `es-rollver`, which is not among the executables"
+)]
+#[case::shown_by("es-rollover: {help:", "es-rollover: {manual:", "manual")]
+#[case::other_tag_of_a_tool(
+    "es-index-cleaner:2.13.0",
+    "es-index-cleaner:2.12.0",
+    "give both the same version"
+)]
+#[case::name_in_archive("otelcol: otelcol-contrib", "otelcol: a/b", "write the bare name")]
+#[case::name_of_nothing("otelcol: otelcol-contrib", "otel: otelcol-contrib", "archive names `otel`")]
+#[case::builder_version(
+    "        version: v0.149.0",
+    "        version: 0.149.0",
+    "builder version `0.149.0` is not a module version"
+)]
+#[case::builder_hash("sum: h1:ITeN3IiQT6Kiqc", "sum: h1:", "builder hash")]
+#[case::component_of_another_version(
+    "processor/batchprocessor v0.149.0",
+    "processor/batchprocessor v0.148.0",
+    "has no hash of `go.opentelemetry.io/collector/processor/batchprocessor v0.148.0`"
+)]
+#[case::no_sums("sums: otelcol.sum", "sums: nowhere.sum", "put the build's go.sum there")]
+#[case::no_go_sum("sums: otelcol.sum", "sums: catalog.yaml", "is no line of a go.sum")]
+#[case::relative_system_folder("system: [/usr/lib/*", "system: [usr/lib/*", "is not absolute")]
+#[case::debian_package(
+    "package: libfaketime",
+    "package: Lib Faketime",
+    "not the name of a Debian package"
+)]
 #[case::component_twice("  alertmanager:\n    image", "  prometheus:\n    image", "duplicate")]
 fn a_mistake_in_the_catalog_is_named_with_its_place(
     #[case] from: &str,
     #[case] to: &str,
     #[case] says: &str,
 ) {
-    let (_, text) = shipped();
+    let (path, text) = shipped();
     assert!(text.contains(from), "the catalog has no {from}");
     let broken = text.replacen(from, to, 1);
-    let error = Catalog::parse(Path::new("catalog.yaml"), &broken).unwrap_err();
+    let error = Catalog::parse(&path, &broken).unwrap_err();
     let CatalogError::Parse { line, column, .. } = &error else {
         panic!("{error}")
     };
     assert!(*line > 10 && *column > 1, "{error}");
     let message = error.to_string();
     assert!(
-        message.starts_with(&format!("catalog.yaml:{line}:{column}: ")),
+        message.starts_with(&format!("{}:{line}:{column}: ", path.display())),
         "{message}"
     );
     assert!(message.contains(says), "{message}");
@@ -660,34 +714,105 @@ async fn without_a_proxy_the_module_that_is_missing_is_named() {
 
 // The vendor's archive.
 
-/// Serves an archive that holds a tool, and a list with the given sum (none: the right one).
-async fn vendor(sum: Option<&str>) -> String {
-    let content = b"#!/bin/sh\necho tool, version 1.2.3\n";
+/// An archive of files, each with the text of a script.
+fn packed(files: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
         Vec::new(),
         flate2::Compression::fast(),
     ));
-    for name in ["tool-1.2.3/LICENSE", "tool-1.2.3/tool"] {
+    for (name, text) in files {
+        let content = format!("#!/bin/sh\n{text}\n");
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o600);
         header.set_cksum();
         builder
-            .append_data(&mut header, name, content.as_slice())
+            .append_data(&mut header, name, content.as_bytes())
             .unwrap();
     }
-    let bytes = builder.into_inner().unwrap().finish().unwrap();
-    let sum = sum.map_or_else(|| hex::encode(sha2::Sha256::digest(&bytes)), str::to_owned);
-    let list = format!("{sum}  tool.tar.gz\n");
-    let router = axum::Router::new()
-        .route("/tool.tar.gz", axum::routing::get(async move || bytes.clone()))
-        .route("/sha256sums.txt", axum::routing::get(async move || list.clone()));
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+/// Serves archives by their names, and a list with the given sum for each (none: the right one).
+async fn serve(archives: Vec<(&'static str, Vec<u8>)>, sum: Option<&str>) -> std::net::SocketAddr {
+    let mut router = axum::Router::new();
+    let mut list = String::new();
+    for (name, bytes) in archives {
+        let sum = sum.map_or_else(|| hex::encode(sha2::Sha256::digest(&bytes)), str::to_owned);
+        list.push_str(&format!("{sum}  {name}\n"));
+        router = router.route(
+            &format!("/{name}"),
+            axum::routing::get(async move || bytes.clone()),
+        );
+    }
+    router = router.route("/sha256sums.txt", axum::routing::get(async move || list.clone()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// Serves an archive that holds a tool, and a list with the given sum (none: the right one).
+async fn vendor(sum: Option<&str>) -> String {
+    let tool = "echo tool, version 1.2.3";
+    let bytes = packed(&[("tool-1.2.3/LICENSE", tool), ("tool-1.2.3/tool", tool)]);
+    let address = serve(vec![("tool.tar.gz", bytes)], sum).await;
     format!(
         "    archive:\n      url: http://{address}/tool.tar.gz\n      checksums: http://{address}/sha256sums.txt\n"
     )
+}
+
+/// A catalog with a server and a helper that has no version, in two archives of one release.
+fn catalog_of_two(address: std::net::SocketAddr) -> Catalog {
+    let text = format!(
+        "components:
+  tool:
+    version: 1.2.3
+    executables: {{tool: [jaeger], helper: [index-cleaner]}}
+    shown-by: {{helper: {{help: Helps the tool}}}}
+    variable: CONFORM_TOOL_BIN
+    archive:
+      url: http://{address}/tool.tar.gz
+      further: [http://{address}/helpers.tar.gz]
+      names: {{helper: tool-helper}}
+      checksums: http://{address}/sha256sums.txt
+"
+    );
+    Catalog::parse(Path::new("catalog.yaml"), &text).unwrap()
+}
+
+#[tokio::test]
+async fn executables_come_from_several_archives_under_their_own_names() {
+    let tool = packed(&[("tool-1.2.3/tool", "echo tool, version 1.2.3")]);
+    let helpers = packed(&[("h/tool-helper", "echo Helps the tool well")]);
+    let address = serve(vec![("tool.tar.gz", tool), ("helpers.tar.gz", helpers)], None).await;
+    let place = Place::new();
+    let acquired = place
+        .acquire(&catalog_of_two(address), &[], &Notes::default())
+        .await
+        .unwrap();
+    assert!(acquired.executables["helper"].ends_with("bin/helper"));
+    assert_eq!(place.left().len(), 3, "{:?}", place.left());
+}
+
+#[rstest]
+#[case::no_helper(&[("h/other", "true")], "/helpers.tar.gz holds no file tool-helper")]
+#[case::another_helper(
+    &[("h/tool-helper", "echo Helps another")],
+    "says `Helps another` to --help, expected `Helps the tool`"
+)]
+#[tokio::test]
+async fn a_helper_that_is_missing_or_another_is_named(#[case] helpers: &[(&str, &str)], #[case] says: &str) {
+    let tool = packed(&[("tool-1.2.3/tool", "echo tool, version 1.2.3")]);
+    let archives = vec![("tool.tar.gz", tool), ("helpers.tar.gz", packed(helpers))];
+    let address = serve(archives, None).await;
+    let place = Place::new();
+    let unavailable = place
+        .acquire(&catalog_of_two(address), &[], &Notes::default())
+        .await
+        .unwrap_err();
+    assert!(unavailable.reason.contains(says), "{}", unavailable.reason);
+    assert_eq!(place.left(), [""; 0]);
 }
 
 #[tokio::test]

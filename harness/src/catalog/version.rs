@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::entry::ShownBy;
 use super::environment::Environment;
-use super::process::{Run, RunError, run};
+use super::process::{Ended, Run, RunError, run};
 
 /// How long an executable may take to say its version; a loaded machine needs seconds to read a
 /// binary of some 100 MB from disk.
@@ -32,6 +33,22 @@ pub(super) enum Mismatch {
         /// What the catalog expects.
         expected: String,
     },
+    /// It lacks something that the catalog lists.
+    #[error("{path} lacks {what}", path = .path.display())]
+    Lacking {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        what: String,
+    },
+    /// It does not show what it is.
+    #[error("{path} {why}", path = .path.display())]
+    NotShown {
+        /// The file.
+        path: PathBuf,
+        /// What it does instead.
+        why: String,
+    },
     /// It cannot be asked.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -41,7 +58,10 @@ impl Mismatch {
     /// Whether the file itself is at fault, and not the machine it is asked on.
     pub(super) fn is_of_content(&self) -> bool {
         match self {
-            Self::NotExecutable { .. } | Self::Other { .. } => true,
+            Self::NotExecutable { .. }
+            | Self::Other { .. }
+            | Self::Lacking { .. }
+            | Self::NotShown { .. } => true,
             Self::Run(RunError::Start { source, .. }) => {
                 source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
             }
@@ -50,14 +70,96 @@ impl Mismatch {
     }
 }
 
-/// Asks an executable for its version (`--version`) and compares it with the catalog's.
+/// Whether an executable, or a library, is the one the catalog names.
 pub(super) async fn verify(
     path: &Path,
     executable: &str,
     version: &str,
+    shown_by: &ShownBy,
     environment: &Environment,
     cancel: &CancellationToken,
 ) -> Result<(), Mismatch> {
+    match shown_by {
+        ShownBy::Version => verify_version(path, executable, version, environment, cancel).await,
+        ShownBy::Help(text) => verify_help(path, text, environment, cancel).await,
+        ShownBy::ShiftedClock => verify_shifted_clock(path, environment, cancel).await,
+    }
+}
+
+/// Looks for a text in an executable's `--help`.
+async fn verify_help(
+    path: &Path,
+    text: &str,
+    environment: &Environment,
+    cancel: &CancellationToken,
+) -> Result<(), Mismatch> {
+    let ended = ask(path, "--help", environment, cancel).await?;
+    let said = format!("{}\n{}", ended.stdout, ended.stderr);
+    if said.contains(text) {
+        return Ok(());
+    }
+    let line = said.lines().find(|line| !line.trim().is_empty());
+    Err(Mismatch::NotShown {
+        path: path.to_owned(),
+        why: format!(
+            "says `{}` to --help, expected `{text}`",
+            line.unwrap_or_default().trim()
+        ),
+    })
+}
+
+/// Loads a library into `date` and looks whether its clock is where libfaketime's FAKETIME says
+/// (libfaketime 0.9.10, README, "Using absolute dates").
+async fn verify_shifted_clock(
+    path: &Path,
+    environment: &Environment,
+    cancel: &CancellationToken,
+) -> Result<(), Mismatch> {
+    let wrong = |why: String| Mismatch::NotShown {
+        path: path.to_owned(),
+        why,
+    };
+    if !path.is_file() {
+        return Err(wrong("is not there".to_owned()));
+    }
+    let Some(date) = environment.look_up("date") else {
+        return Err(wrong(
+            "cannot be tried: there is no date on PATH to load it into".to_owned(),
+        ));
+    };
+    let ask = Run {
+        program: &date,
+        arguments: ["-u", "+%Y-%m"].map(Into::into).to_vec(),
+        folder: None,
+        environment,
+        variables: vec![
+            ("LD_PRELOAD", path.into()),
+            ("FAKETIME", "2001-02-15 12:00:00".into()),
+        ],
+        bound: ANSWER,
+    };
+    let ended = run(&ask, cancel, |_| ()).await?;
+    if ended.status.success() && ended.stdout.trim() == "2001-02" {
+        return Ok(());
+    }
+    let complaint = ended.stderr.lines().next().unwrap_or_default();
+    Err(wrong(
+        format!(
+            "does not shift the clock of {}, which says {} {complaint}",
+            date.display(),
+            ended.stdout.trim()
+        )
+        .trim_end()
+        .to_owned(),
+    ))
+}
+
+async fn ask(
+    path: &Path,
+    argument: &str,
+    environment: &Environment,
+    cancel: &CancellationToken,
+) -> Result<Ended, Mismatch> {
     if !super::environment::is_executable(path) {
         return Err(Mismatch::NotExecutable {
             path: path.to_owned(),
@@ -65,13 +167,24 @@ pub(super) async fn verify(
     }
     let ask = Run {
         program: path,
-        arguments: vec!["--version".into()],
+        arguments: vec![argument.into()],
         folder: None,
         environment,
         variables: Vec::new(),
         bound: ANSWER,
     };
-    let ended = run(&ask, cancel, |_| ()).await?;
+    Ok(run(&ask, cancel, |_| ()).await?)
+}
+
+/// Asks an executable for its version (`--version`) and compares it with the catalog's.
+async fn verify_version(
+    path: &Path,
+    executable: &str,
+    version: &str,
+    environment: &Environment,
+    cancel: &CancellationToken,
+) -> Result<(), Mismatch> {
+    let ended = ask(path, "--version", environment, cancel).await?;
     // Prometheus 2.x and its tools wrote the version to standard error, 3.x write it to standard output.
     let text = format!("{}\n{}", ended.stdout, ended.stderr);
     let said = Said::read(&text);
@@ -113,7 +226,11 @@ impl Said {
             .take(120)
             .collect();
         for candidate in text.lines() {
-            let Some((before, after)) = candidate.split_once("version") else {
+            // Elasticsearch writes `Version: 8.19.0, Build: ...`.
+            let Some((before, after)) = candidate
+                .split_once("version")
+                .or_else(|| candidate.split_once("Version"))
+            else {
                 continue;
             };
             let version = after
@@ -167,7 +284,7 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let environment = Environment::new([("PATH", "")], 1);
         let cancel = CancellationToken::new();
-        let mismatch = verify(&path, "tool", "1.2.3", &environment, &cancel)
+        let mismatch = verify(&path, "tool", "1.2.3", &ShownBy::Version, &environment, &cancel)
             .await
             .unwrap_err();
         assert!(mismatch.is_of_content(), "{mismatch}");
@@ -186,6 +303,11 @@ mod tests {
     )]
     #[case::with_v("jaeger version v2.13.0", None, Some("2.13.0"))]
     #[case::quoted("loki, version \"3.7.8\"", Some("loki"), Some("3.7.8"))]
+    #[case::capital(
+        "Version: 8.19.0, Build: tar/93788a8c/2025-07-23T22:10:18Z, JVM: 24",
+        None,
+        Some("8.19.0")
+    )]
     #[case::nothing("", None, None)]
     #[case::no_number("unknown version", None, None)]
     #[case::go_version_line_counts_last("x 1.0\n go version: go1.26.8", None, None)]

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::archive::ArchiveError;
 use super::cache::{CacheError, Entry, Held, Making};
-use super::entry::{Archive, Component, GoModule};
+use super::collector::has_components;
+use super::debian::{Debian, DebianError};
+use super::entry::{Archive, Builder, Collector, Component, DebianPackage, GoModule, MavenAssembly, Wants};
 use super::environment::Environment;
 use super::go::{Go, GoError, Order};
+use super::maven::{self, MavenError, Tools};
 use super::process::RunError;
+use super::space::{Claim, Claims};
 use super::version::{Mismatch, verify};
 use super::web::Web;
 use super::{Acquired, Tried, Unavailable, Way};
@@ -32,6 +36,8 @@ pub(super) struct Acquirer<'a> {
     pub(super) web: Web,
     /// One permit for each build that may run at once.
     pub(super) builds: Semaphore,
+    /// Disk space that builds claim.
+    pub(super) disk: Claims,
 }
 
 /// What the ways that make nothing came to.
@@ -54,12 +60,17 @@ impl Acquirer<'_> {
             return self.explicit(component, Path::new(given)).await;
         }
         let mut tried = Vec::new();
+        let way = if component.system.is_empty() {
+            Way::Path
+        } else {
+            Way::System
+        };
         match self.on_path(component).await {
             Ok(OnPath::Here(acquired)) => return Local::Have(acquired),
-            Ok(OnPath::Not(name)) => tried.push(Tried::new(Way::Path, format!("no {name} there"))),
+            Ok(OnPath::Not(name)) => tried.push(Tried::new(way, format!("no {name} there"))),
             Err(Stop::Interrupted) => return Local::Interrupted,
             Err(Stop::Says(says)) => {
-                let passed_over = Tried::new(Way::Path, says);
+                let passed_over = Tried::new(way, says);
                 self.progress
                     .step(&component.name, format!("passed over: {passed_over}"));
                 tried.push(passed_over);
@@ -123,7 +134,11 @@ impl Acquirer<'_> {
         for (at, name) in component.executables.keys().enumerate() {
             let path = match first {
                 Some(file) if at == 0 => file.to_owned(),
-                _ => folder.join(name),
+                _ => component
+                    .file_names(name)
+                    .map(|file| folder.join(file))
+                    .find(|file| file.exists())
+                    .unwrap_or_else(|| folder.join(name)),
             };
             // A child is started in another folder: what was given may be relative to this one.
             let path = std::path::absolute(&path).unwrap_or(path);
@@ -154,17 +169,32 @@ impl Acquirer<'_> {
     async fn on_path(&self, component: &Component) -> Result<OnPath, Stop> {
         let mut executables = IndexMap::new();
         for name in component.executables.keys() {
-            let Some(path) = self.environment.look_up(name) else {
+            let found = component.file_names(name).find_map(|file| {
+                if component.system.is_empty() {
+                    self.environment.look_up(file)
+                } else {
+                    in_folders(&component.system, file)
+                }
+            });
+            let Some(path) = found else {
                 return Ok(OnPath::Not(name.clone()));
             };
             executables.insert(name.clone(), path);
         }
         self.verify_all(component, &executables).await?;
-        let origin = executables
-            .values()
-            .next()
-            .and_then(|path| path.parent())
-            .map_or("PATH".to_owned(), |folder| format!("PATH ({})", folder.display()));
+        let origin =
+            executables
+                .values()
+                .next()
+                .and_then(|path| path.parent())
+                .map_or("PATH".to_owned(), |folder| {
+                    let way = if component.system.is_empty() {
+                        Way::Path
+                    } else {
+                        Way::System
+                    };
+                    format!("{way} ({})", folder.display())
+                });
         Ok(OnPath::Here(Acquired {
             component: component.name.clone(),
             version: component.version.clone(),
@@ -185,7 +215,26 @@ impl Acquirer<'_> {
             .go
             .as_ref()
             .map(|go| (entry(&go.recipe(&component.version)), Source::Go(go)));
-        archive.into_iter().chain(go).collect()
+        let collector = component.collector.as_ref().map(|collector| {
+            let name = component.server();
+            let recipe = collector.recipe(name, &component.version);
+            (entry(&recipe), Source::Collector(collector))
+        });
+        let debian = component
+            .debian
+            .as_ref()
+            .map(|debian| (entry(&debian.recipe()), Source::Debian(debian)));
+        let maven = component
+            .maven
+            .as_ref()
+            .map(|maven| (entry(&maven.recipe()), Source::Maven(maven)));
+        archive
+            .into_iter()
+            .chain(go)
+            .chain(collector)
+            .chain(debian)
+            .chain(maven)
+            .collect()
     }
 
     async fn cached(&self, component: &Component, entry: &Entry) -> Result<Cached, Stop> {
@@ -219,9 +268,24 @@ impl Acquirer<'_> {
         component: &Component,
         executables: &IndexMap<String, PathBuf>,
     ) -> Result<(), Mismatch> {
-        let asked = executables
-            .iter()
-            .map(|(name, path)| verify(path, name, &component.version, self.environment, self.cancel));
+        let asked = executables.iter().map(async |(name, path)| {
+            let shown_by = component.shown_by(name);
+            verify(
+                path,
+                name,
+                &component.version,
+                shown_by,
+                self.environment,
+                self.cancel,
+            )
+            .await?;
+            match &component.collector {
+                Some(collector) => {
+                    has_components(path, &collector.components, self.environment, self.cancel).await
+                }
+                None => Ok(()),
+            }
+        });
         futures::future::join_all(asked).await.into_iter().collect()
     }
 
@@ -234,32 +298,34 @@ impl Acquirer<'_> {
         why: &str,
     ) -> Result<Acquired, Failure> {
         let name = &component.name;
-        let go = match source {
-            Source::Archive(archive) => {
-                let reached = tokio::select! {
-                    () = self.cancel.cancelled() => return Err(Stop::Interrupted.into()),
-                    reached = self.web.reach(&archive.url) => reached,
-                };
-                reached.map_err(Stop::Says)?;
-                None
-            }
-            Source::Go(module) => {
-                let found = async {
-                    let go = Go::find(self.environment, self.cancel).await?;
-                    go.suits(module, self.cache)?;
-                    Ok(go)
-                };
-                Some(found.await.map_err(|error| Failure::of_go(error, module))?)
-            }
+        if let Source::Archive(archive) = source {
+            let reached = tokio::select! {
+                () = self.cancel.cancelled() => return Err(Stop::Interrupted.into()),
+                reached = self.web.reach(&archive.url) => reached,
+            };
+            reached.map_err(Stop::Says)?;
+        }
+        let go = match source.wants() {
+            Some(wants) => Some((self.go(wants).await?, wants)),
+            None => None,
+        };
+        let tools = match source {
+            Source::Maven(assembly) => Some(
+                Tools::find(self.environment, assembly.java, self.cancel)
+                    .await
+                    .map_err(|error| Failure::of_maven(error, assembly))?,
+            ),
+            _ => None,
         };
         // A permit before the lock: whoever waits for a permit keeps no other run waiting.
-        let _permit = match source {
-            Source::Go(_) => tokio::select! {
+        let (_permit, _claim) = match &go {
+            Some((go, wants)) => tokio::select! {
                 () = self.cancel.cancelled() => return Err(Stop::Interrupted.into()),
-                permit = self.builds.acquire() => permit.ok(),
+                held = self.room(component, go, *wants) => held?,
             },
-            Source::Archive(_) => None,
+            None => (None, None),
         };
+        let go = go.map(|(go, _)| go);
         let lock = entry
             .lock(self.cancel, || {
                 self.progress
@@ -291,31 +357,104 @@ impl Acquirer<'_> {
                 archive.url.to_string()
             }
             (Source::Go(module), Some(go)) => {
-                let order = Order {
+                let order = self.order(component, parallel, why);
+                go.build(module, &making, order)
+                    .await
+                    .map_err(|error| Failure::of_go(error, &module.toolchain))?;
+                built(&module.module, &module.version, &go, module.lacks.as_deref())
+            }
+            (Source::Collector(collector), Some(go)) => {
+                let order = self.order(component, parallel, why);
+                let Builder { module, version, .. } = &collector.builder;
+                go.assemble(collector, component.server(), &making, order)
+                    .await
+                    .map_err(|error| Failure::of_go(error, &collector.toolchain))?;
+                built(module, version, &go, collector.lacks.as_deref())
+            }
+            (Source::Debian(package), _) => {
+                let files: Vec<String> = component.executables.keys().cloned().collect();
+                let version = Debian::find(self.environment, self.cancel)
+                    .map_err(|error| Failure::of_debian(error, package))?
+                    .unpack(
+                        package,
+                        (name, &component.version),
+                        &files,
+                        &making,
+                        self.progress,
+                    )
+                    .await
+                    .map_err(|error| Failure::of_debian(error, package))?;
+                format!("unpacked from Debian's {} {version}", package.package)
+            }
+            (Source::Maven(assembly), _) => {
+                let Some(tools) = &tools else {
+                    return Err(Stop::Says("there is no mvn".to_owned()).into());
+                };
+                let order = maven::Order {
                     environment: self.environment,
-                    parallel,
                     component: name,
-                    version: &component.version,
                     why,
                     progress: self.progress,
                     cancel: self.cancel,
                 };
-                go.build(module, &making, order)
+                let with = assembly
+                    .assemble(tools, &making, order)
                     .await
-                    .map_err(|error| Failure::of_go(error, module))?;
-                let lacks = module
-                    .lacks
-                    .as_ref()
-                    .map(|lacks| format!("; lacks {lacks}"))
-                    .unwrap_or_default();
-                format!(
-                    "built from {} {} with {}{lacks}",
-                    module.module, module.version, go.release
-                )
+                    .map_err(|error| Failure::of_maven(error, assembly))?;
+                format!("assembled from {with}; {}", assembly.differs())
             }
-            (Source::Go(_), None) => return Err(Stop::Says("there is no go".to_owned()).into()),
+            (Source::Go(_) | Source::Collector(_), None) => {
+                return Err(Stop::Says("there is no go".to_owned()).into());
+            }
         };
         self.finish(component, making, origin).await
+    }
+
+    /// A Go that can build it.
+    async fn go(&self, wants: Wants<'_>) -> Result<Go, Failure> {
+        let found = async {
+            let go = Go::find(self.environment, self.cancel).await?;
+            go.suits(wants, self.cache)?;
+            Ok(go)
+        };
+        found
+            .await
+            .map_err(|error| Failure::of_go(error, wants.toolchain))
+    }
+
+    /// Waits until a build may run: one of as many as there are cores, with the disk space it wants
+    /// beside the others.
+    async fn room(
+        &self,
+        component: &Component,
+        go: &Go,
+        wants: Wants<'_>,
+    ) -> Result<(Option<SemaphorePermit<'_>>, Option<Claim<'_>>), Failure> {
+        // Space before the permit: whoever waits for space keeps nobody from compiling.
+        let fits = |disk| go.suits(Wants { disk, ..wants }, self.cache);
+        let claim = self
+            .disk
+            .claim(wants.disk, fits, || {
+                self.progress.step(
+                    &component.name,
+                    "waiting for other builds: there is too little disk space for all at once",
+                );
+            })
+            .await
+            .map_err(|error| Failure::of_go(error, wants.toolchain))?;
+        Ok((self.builds.acquire().await.ok(), Some(claim)))
+    }
+
+    fn order<'o>(&'o self, component: &'o Component, parallel: usize, why: &'o str) -> Order<'o> {
+        Order {
+            environment: self.environment,
+            parallel,
+            component: &component.name,
+            version: &component.version,
+            why,
+            progress: self.progress,
+            cancel: self.cancel,
+        }
     }
 
     /// Asks what was made for its version and moves it into place.
@@ -348,15 +487,74 @@ pub(super) enum Source<'a> {
     Archive(&'a Archive),
     /// A Go module.
     Go(&'a GoModule),
+    /// A collector of Go modules.
+    Collector(&'a Collector),
+    /// A Debian package.
+    Debian(&'a DebianPackage),
+    /// Maven artifacts.
+    Maven(&'a MavenAssembly),
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// What its build wants; none where nothing is built.
+    fn wants(self) -> Option<Wants<'a>> {
+        match self {
+            Self::Go(module) => Some(module.wants()),
+            Self::Collector(collector) => Some(collector.wants()),
+            Self::Archive(_) | Self::Debian(_) | Self::Maven(_) => None,
+        }
+    }
+
     fn way(self) -> Way {
         match self {
             Self::Archive(_) => Way::Archive,
-            Self::Go(_) => Way::Go,
+            Self::Go(_) | Self::Collector(_) => Way::Go,
+            Self::Debian(_) => Way::Debian,
+            Self::Maven(_) => Way::Maven,
         }
     }
+}
+
+/// Where a build came from, for people.
+fn built(module: &str, version: &str, go: &Go, lacks: Option<&str>) -> String {
+    let lacks = lacks.map(|lacks| format!("; lacks {lacks}")).unwrap_or_default();
+    format!("built from {module} {version} with {}{lacks}", go.release)
+}
+
+/// The first file of that name in folders, in whose paths a name of `*` stands for any.
+fn in_folders(folders: &[String], name: &str) -> Option<PathBuf> {
+    folders
+        .iter()
+        .flat_map(|folder| expand(Path::new(folder)))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// The folders that a path with names of `*` stands for, in order.
+fn expand(pattern: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![PathBuf::new()];
+    for part in pattern {
+        if part == "*" {
+            paths = paths
+                .iter()
+                .flat_map(|path| {
+                    let mut inside: Vec<PathBuf> = std::fs::read_dir(path)
+                        .into_iter()
+                        .flatten()
+                        .flatten()
+                        .map(|entry| entry.path())
+                        .collect();
+                    inside.sort();
+                    inside
+                })
+                .collect();
+        } else {
+            for path in &mut paths {
+                path.push(part);
+            }
+        }
+    }
+    paths
 }
 
 enum OnPath {
@@ -385,8 +583,28 @@ struct Failure {
 }
 
 impl Failure {
-    fn of_go(error: GoError, module: &GoModule) -> Self {
-        let remedy = Some(error.remedy(module));
+    fn of_debian(error: DebianError, package: &DebianPackage) -> Self {
+        let remedy = Some(package.remedy());
+        let stop = match error {
+            DebianError::Run(error) => error.into(),
+            DebianError::Cache(error) => error.into(),
+            other => Stop::Says(other.to_string()),
+        };
+        Self { stop, remedy }
+    }
+
+    fn of_maven(error: MavenError, assembly: &MavenAssembly) -> Self {
+        let remedy = Some(error.remedy(assembly));
+        let stop = match error {
+            MavenError::Run(error) => error.into(),
+            MavenError::Cache(error) => error.into(),
+            other => Stop::Says(other.to_string()),
+        };
+        Self { stop, remedy }
+    }
+
+    fn of_go(error: GoError, toolchain: &str) -> Self {
+        let remedy = Some(error.remedy(toolchain));
         let stop = match error {
             GoError::Run(error) => error.into(),
             GoError::Cache(error) => error.into(),
@@ -491,7 +709,7 @@ fn brief(tried: &[Tried]) -> String {
     let said: Vec<String> = tried
         .iter()
         .rev()
-        .filter(|tried| tried.way != Way::Path)
+        .filter(|tried| !matches!(tried.way, Way::Path | Way::System))
         .map(ToString::to_string)
         .collect();
     said.join("; ")

@@ -10,7 +10,8 @@ use crate::mutation::{Options, run};
 use crate::report::MutantOutcome;
 use crate::runner::plan::{Selection, select};
 use crate::seed::Seed;
-use crate::session::{COMPONENTS, runs_folder, unavailable, usual_side_by_side};
+use crate::session::{indispensable, runs_folder, usual_side_by_side};
+use crate::target::needs::Needs;
 use crate::verdict::Exit;
 
 #[derive(Debug, Args)]
@@ -39,9 +40,14 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
     )?;
     let acquired = project
         .catalog
-        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .acquire(
+            &Needs::of(&cases).components(),
+            &cache_folder(),
+            &shell.progress,
+            &shell.cancel,
+        )
         .await;
-    if let [first, ..] = &unavailable(&acquired)[..] {
+    if let [first, ..] = &indispensable(&acquired)[..] {
         return Err(CliError::Environment(first.clone()));
     }
     let seed = args.report.seed.unwrap_or_else(Seed::fresh);

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use super::{CliError, ReportArgs, SelectionArgs, Shell, colour, print, say};
 use crate::seed::Seed;
 use crate::session::{Options, Session, usual_side_by_side};
+use crate::target::needs::Needs;
 use crate::verdict::Exit;
 
 /// Where the stack runs.
@@ -54,6 +55,7 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
         warm: (!args.fresh).then_some(args.name),
         profile_cases: args.selection.profile_cases(&shell.cases),
         profile: args.selection.profile,
+        needs: Needs::of(&cases),
     };
     let session = Session::open(project, options, shell.progress.clone(), shell.cancel.clone()).await;
     let outcomes = session.run_all(&cases).await;

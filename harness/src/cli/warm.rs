@@ -17,14 +17,15 @@ use crate::catalog::cache_folder;
 use crate::files;
 use crate::project::Places;
 use crate::seed::Seed;
-use crate::session::{COMPONENTS, runs_folder, unavailable};
+use crate::session::{COMPONENTS, indispensable, runs_folder, unavailable};
 use crate::target::UpRequest;
+use crate::target::needs::Needs;
 use crate::target::warm::{self, Down, Status, WarmError, WarmStack};
 use crate::units::format_duration;
 use crate::verdict::Exit;
 
 /// Longest a keeper may take from its start until its stack is up; the servers are obtained before.
-const UP_BOUND: Duration = Duration::from_secs(60);
+const UP_BOUND: Duration = Duration::from_secs(180);
 
 #[derive(Debug, Args)]
 pub(super) struct UpArgs {
@@ -82,8 +83,11 @@ pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
         .catalog
         .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
         .await;
-    if let [first, ..] = &unavailable(&acquired)[..] {
+    if let [first, ..] = &indispensable(&acquired)[..] {
         return Err(environment(first));
+    }
+    for missing in unavailable(&acquired) {
+        shell.progress.step("stack", format!("goes without {missing}"));
     }
     let name = args.name.name;
     let state = warm::state_file(&runs_folder(), &name);
@@ -154,6 +158,7 @@ pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError
             tree: project.tree,
             shapes: project.shapes,
             acquired: Arc::new(acquired),
+            needs: Needs::everything(),
             drifts: Vec::new(),
             seed: args.seed,
             folder: runs.join(format!("warm-{name}-{}", std::process::id())),
@@ -238,6 +243,33 @@ fn describe(name: &str, pid: u32, stack: &WarmStack) -> String {
         ("receiver", &stack.receiver),
     ] {
         let _ = writeln!(text, "  {what:13}  {url}");
+    }
+    let jaeger = stack.jaeger.as_ref().map(|jaeger| &jaeger.query);
+    let adaptive = stack.jaeger_adaptive.as_ref().map(|jaeger| &jaeger.sampling);
+    for (what, url) in [
+        ("elasticsearch", stack.elasticsearch.as_ref()),
+        ("jaeger", jaeger),
+        ("jaeger adaptive", adaptive),
+        ("loki", stack.loki.as_ref()),
+    ] {
+        if let Some(url) = url {
+            let _ = writeln!(text, "  {what:13}  {url}");
+        }
+    }
+    if let Some(collector) = &stack.collector {
+        let _ = writeln!(
+            text,
+            "  {:13}  otlp grpc {}, http {}",
+            "collector", collector.otlp_grpc, collector.otlp_http
+        );
+    }
+    for component in &stack.components {
+        for stand_in in &component.stand_ins {
+            let _ = writeln!(text, "  {stand_in}");
+        }
+    }
+    for missing in &stack.missing {
+        let _ = writeln!(text, "  lacks {}: {}", missing.capability.name(), missing.reason);
     }
     text
 }

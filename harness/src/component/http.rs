@@ -145,10 +145,22 @@ fn innermost(error: &reqwest::Error) -> String {
         .unwrap_or_default()
 }
 
-/// What a refusal says: the error of Prometheus' envelope or Alertmanager's message where the body
-/// is one, else the body.
+/// What a refusal says: the error of Prometheus' envelope, Alertmanager's message, Elasticsearch's type
+/// and reason or Jaeger's message where the body is one, else the body.
 fn words(body: &str) -> String {
     let parsed: Option<Value> = serde_json::from_str(body).ok();
+    let inner = |pointer: &str| {
+        parsed
+            .as_ref()
+            .and_then(|value| value.pointer(pointer))
+            .and_then(Value::as_str)
+    };
+    if let (Some(kind), Some(reason)) = (inner("/error/type"), inner("/error/reason")) {
+        return shorten(&format!("{kind}: {reason}"));
+    }
+    if let Some(message) = inner("/errors/0/msg").or_else(|| inner("/error/message")) {
+        return shorten(message);
+    }
     let member = |name: &str| {
         parsed
             .as_ref()
@@ -191,6 +203,15 @@ mod tests {
         r#"silenceID in path must be of type uuid: "nope""#
     )]
     #[case("\"at least one label pair required\"\n", "at least one label pair required")]
+    // Elasticsearch 8.19.0, a shrink action in the hot phase, and Jaeger 2.13, a trace that is not there.
+    #[case(
+        r#"{"error":{"root_cause":[],"type":"illegal_argument_exception","reason":"the [shrink] action(s) may not be used"},"status":400}"#,
+        "illegal_argument_exception: the [shrink] action(s) may not be used"
+    )]
+    #[case(
+        r#"{"data":null,"total":0,"errors":[{"code":404,"msg":"trace not found"}]}"#,
+        "trace not found"
+    )]
     // Prometheus 3.16.0, POST /-/reload without --web.enable-lifecycle.
     #[case("Lifecycle API is not enabled.", "Lifecycle API is not enabled.")]
     #[case("", "no words")]

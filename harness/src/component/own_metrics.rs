@@ -7,6 +7,31 @@ pub(super) fn parse(text: &str) -> IndexMap<String, f64> {
     text.lines().filter_map(sample).collect()
 }
 
+/// The sum over all series of a family whose labels hold each of `labels`; none where there is no such
+/// series. A counter is found by its name with and without `_total`, since that depends on how the
+/// server's exporter is set up.
+pub(super) fn sum(metrics: &IndexMap<String, f64>, family: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    metrics
+        .iter()
+        .filter(|(series, _)| {
+            let (name, rest) = series
+                .split_once('{')
+                .map_or((series.as_str(), ""), |(name, rest)| (name, rest));
+            name.strip_suffix("_total").unwrap_or(name) == family
+                && labels.iter().all(|(label, value)| has_label(rest, label, value))
+        })
+        .map(|(_, value)| *value)
+        .reduce(|sum, value| sum + value)
+}
+
+/// Whether the printed labels hold `label="value"`, as a whole label.
+fn has_label(labels: &str, label: &str, value: &str) -> bool {
+    let wanted = format!("{label}=\"{value}\"");
+    labels
+        .match_indices(&wanted)
+        .any(|(at, _)| at == 0 || labels[..at].ends_with([',', ' ']))
+}
+
 fn sample(line: &str) -> Option<(String, f64)> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -38,6 +63,24 @@ fn series_end(line: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn series_of_a_family_are_summed_by_their_labels() {
+        let metrics = parse(concat!(
+            "otelcol_receiver_accepted_spans_total{receiver=\"otlp\",transport=\"grpc\"} 3\n",
+            "otelcol_receiver_accepted_spans_total{receiver=\"otlp\",transport=\"http\"} 4\n",
+            "otelcol_receiver_accepted_spans_other{receiver=\"otlp\"} 100\n",
+            "otelcol_process_uptime{xreceiver=\"otlp\"} 1\n",
+        ));
+        let family = "otelcol_receiver_accepted_spans";
+        assert_eq!(sum(&metrics, family, &[]), Some(7.0));
+        assert_eq!(sum(&metrics, family, &[("transport", "http")]), Some(4.0));
+        assert_eq!(sum(&metrics, family, &[("transport", "udp")]), None);
+        assert_eq!(
+            sum(&metrics, "otelcol_process_uptime", &[("receiver", "otlp")]),
+            None
+        );
+    }
 
     #[test]
     fn series_are_keyed_as_printed() {

@@ -41,6 +41,24 @@ pub(super) fn apply(objects: &mut Vec<Object>, edit: &Edit) -> Result<(), Deploy
                 _ => made(false, object, &place),
             }
         }
+        Edit::SetEmbedded {
+            object,
+            pointer,
+            inside,
+            value,
+        } => {
+            let target = find(objects, object, pointer)?;
+            let place = format!("{pointer}: {inside}");
+            let Some(Value::String(text)) = target.value.pointer_mut(pointer) else {
+                return made(false, object, &place);
+            };
+            let edited = embedded(text, inside, value);
+            made(edited.is_some(), object, &place)?;
+            if let Some(edited) = edited {
+                *text = edited;
+            }
+            Ok(())
+        }
         Edit::SetRule { rule, pointer, value } => {
             let mut changed = false;
             for found in rules(objects).filter(|r| is_named(r, rule)) {
@@ -139,6 +157,26 @@ fn set(value: &mut Value, pointer: &str, new: Value) -> bool {
     }
 }
 
+/// The document with one value set, or removed where it is null; none when that changes nothing or the
+/// text is no document. What was JSON stays JSON, for a server that reads nothing else.
+fn embedded(text: &str, inside: &str, value: &Value) -> Option<String> {
+    let json = serde_json::from_str::<Value>(text).ok();
+    let is_json = json.is_some();
+    let mut document = json.or_else(|| serde_saphyr::from_str(text).ok())?;
+    let changed = if value.is_null() {
+        remove(&mut document, inside)
+    } else {
+        set(&mut document, inside, value.clone())
+    };
+    if !changed {
+        None
+    } else if is_json {
+        serde_json::to_string_pretty(&document).ok()
+    } else {
+        serde_saphyr::to_string(&document).ok()
+    }
+}
+
 /// Removes what the pointer names; whether there was anything.
 fn remove(value: &mut Value, pointer: &str) -> bool {
     let Some((parent, member)) = last(pointer) else {
@@ -172,6 +210,10 @@ mod tests {
                 {"name": "g", "rules": [
                     {"alert": "Down", "expr": "up == 0", "for": "5m"},
                     {"record": "job:up:sum", "expr": "sum(up)"}]}]}}),
+            json!({"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {
+                "a.json": "{\"phases\": {\"warm\": {\"min_age\": \"2d\"}}}",
+                "b.yml": "# says what\nnode.roles: [master]\nport: 1\n",
+                "c.txt": "a: [b"}}),
         ];
         values
             .into_iter()
@@ -212,6 +254,33 @@ mod tests {
     }
 
     #[rstest]
+    #[case("/data/a.json", "/phases/warm/min_age", json!("3d"), json!({"phases": {"warm": {"min_age": "3d"}}}))]
+    #[case("/data/a.json", "/phases/warm", Value::Null, json!({"phases": {}}))]
+    #[case("/data/a.json", "/phases/cold", json!({}), json!({"phases": {"warm": {"min_age": "2d"}, "cold": {}}}))]
+    #[case("/data/b.yml", "/node.roles/0", json!("data_hot"), json!({"node.roles": ["data_hot"], "port": 1}))]
+    #[case("/data/b.yml", "/port", json!("${PORT}"), json!({"node.roles": ["master"], "port": "${PORT}"}))]
+    fn a_document_inside_an_object_is_edited(
+        #[case] pointer: &str,
+        #[case] inside: &str,
+        #[case] value: Value,
+        #[case] after: Value,
+    ) {
+        let mut all = objects();
+        apply(
+            &mut all,
+            &Edit::set_embedded("ConfigMap/c", pointer, inside, value),
+        )
+        .unwrap();
+        let text = all[2].text(pointer);
+        assert_eq!(serde_saphyr::from_str::<Value>(text).unwrap(), after);
+        assert_eq!(
+            serde_json::from_str::<Value>(text).is_ok(),
+            pointer == "/data/a.json",
+            "{text}"
+        );
+    }
+
+    #[rstest]
     #[case(Edit::set("Prometheus/p", "/spec/retention", "30d"))]
     #[case(Edit::set("Prometheus/q", "/spec/retention", "15d"))]
     #[case(Edit::set("Prometheus/p", "/spec/storage/size", "1"))]
@@ -222,6 +291,12 @@ mod tests {
     #[case(Edit::replace_text("Prometheus/p", "/spec/retention", "40", "3"))]
     #[case(Edit::replace_text("Prometheus/p", "/spec/retention", "30", "30"))]
     #[case(Edit::replace_text("Prometheus/p", "/spec/features", "x", "z"))]
+    #[case(Edit::set_embedded("ConfigMap/c", "/data/a.json", "/phases/warm/min_age", "2d"))]
+    #[case(Edit::set_embedded("ConfigMap/c", "/data/a.json", "/phases/hot/min_age", "2d"))]
+    #[case(Edit::set_embedded("ConfigMap/c", "/data/a.json", "/phases/hot", Value::Null))]
+    #[case(Edit::set_embedded("ConfigMap/c", "/data/c.txt", "/a", "2d"))]
+    #[case(Edit::set_embedded("ConfigMap/c", "/data/d.json", "/a", "2d"))]
+    #[case(Edit::set_embedded("Prometheus/p", "/spec/features", "/0", "2d"))]
     #[case(Edit::set_rule("Up", "/for", "1h"))]
     #[case(Edit::set_rule("Down", "/for", "5m"))]
     #[case(Edit::set_rule("Down", "/keep_firing_for", Value::Null))]
@@ -235,6 +310,7 @@ mod tests {
     fn an_object_is_removed_by_an_empty_pointer() {
         let mut all = objects();
         apply(&mut all, &Edit::remove("Prometheus/p", "")).unwrap();
-        assert_eq!(all.len(), 1);
+        assert_eq!(all.len(), objects().len() - 1);
+        assert!(all.iter().all(|o| o.id() != "Prometheus/p"));
     }
 }

@@ -12,10 +12,14 @@ use super::typed::read;
 use super::{DeployError, DeployTree, Object};
 
 pub(crate) mod alertmanager;
+pub(crate) mod cron_job;
+pub(crate) mod opentelemetry_collector;
+pub(crate) mod pod;
 pub(crate) mod prometheus;
 pub(crate) mod prometheus_rule;
 pub(crate) mod service;
 pub(crate) mod service_monitor;
+pub(crate) mod stateful_set;
 
 /// The `spec` of a kind.
 pub(crate) trait Spec: DeserializeOwned {
@@ -97,6 +101,23 @@ pub(crate) fn view<S: Spec>(object: &Object) -> Result<View<'_, S>, DeployError>
 /// All objects of the kind, in file order.
 pub(crate) fn views<S: Spec>(tree: &DeployTree) -> Result<Vec<View<'_, S>>, DeployError> {
     tree.of_kind(S::KIND).map(view::<S>).collect()
+}
+
+/// The object of the kind that has this name.
+pub(crate) fn named<'t, S: Spec>(
+    tree: &'t DeployTree,
+    name: &str,
+    purpose: &str,
+) -> Result<View<'t, S>, DeployError> {
+    let object = tree
+        .of_kind(S::KIND)
+        .find(|o| o.name() == name)
+        .ok_or_else(|| DeployError::NoObject {
+            root: tree.root().to_owned(),
+            object: format!("{}/{name}", S::KIND),
+            purpose: purpose.to_owned(),
+        })?;
+    view(object)
 }
 
 /// The only object of the kind.

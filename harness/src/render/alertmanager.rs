@@ -52,6 +52,7 @@ pub fn render(tree: &DeployTree, request: &AlertmanagerRequest) -> Result<Render
     Ok(Rendered {
         files: IndexMap::from([(FILE.to_owned(), yaml::write(FILE, &file.content)?)]),
         arguments: arguments.0,
+        environment: Vec::new(),
         changed_values: changes.0,
     })
 }

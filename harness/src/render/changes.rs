@@ -62,7 +62,7 @@ impl Changes {
 }
 
 /// A value as a reader of the tree would write it on one line.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

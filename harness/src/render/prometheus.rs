@@ -110,6 +110,7 @@ pub fn render(
     Ok(Rendered {
         files,
         arguments: arguments.0,
+        environment: Vec::new(),
         changed_values: changes.0,
     })
 }

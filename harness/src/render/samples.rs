@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Addresses, Endpoint};
+use crate::deploy::DeployTree;
 use crate::shapes::Shapes;
 
 pub(super) const TREE: &str = r#"
@@ -151,4 +152,14 @@ pub(super) fn addresses() -> Addresses {
         .collect(),
         receiver: None,
     }
+}
+
+/// The project's own deploy tree.
+pub(super) fn deployed() -> DeployTree {
+    DeployTree::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy"))).unwrap()
+}
+
+/// A loopback address.
+pub(super) fn local(port: u16) -> std::net::SocketAddr {
+    ([127, 0, 0, 1], port).into()
 }

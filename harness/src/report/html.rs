@@ -98,6 +98,7 @@ struct Profile {
     result: &'static str,
     reason: String,
     counts: String,
+    stand_ins: Vec<String>,
 }
 
 /// A case that failed, could not be judged or had too little data.
@@ -222,6 +223,7 @@ struct Component {
     origin: String,
     capabilities: Vec<&'static str>,
     missing: Vec<Fact>,
+    stand_ins: Vec<Fact>,
 }
 
 impl Page {
@@ -317,6 +319,11 @@ impl Page {
                         .iter()
                         .map(|missing| fact(missing.capability.name(), &missing.reason))
                         .collect(),
+                    stand_ins: component
+                        .stand_ins
+                        .iter()
+                        .map(|stand_in| fact(stand_in.capability.name(), &stand_in.says))
+                        .collect(),
                 })
                 .collect(),
         }
@@ -385,6 +392,7 @@ fn profile_row(profile: &super::ProfileResult, report: &Report) -> Profile {
         verdict,
         result,
         reason: profile.reason.as_deref().map(text).unwrap_or_default(),
+        stand_ins: profile.stand_ins.iter().map(|says| text(says)).collect(),
         counts: format!(
             "{} of {} passed, {} in all",
             musts.clone().filter(|case| case.verdict == Verdict::Pass).count(),

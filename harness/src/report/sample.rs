@@ -363,6 +363,7 @@ pub(super) fn passing() -> Report {
             origin: "PATH".into(),
             capabilities: vec![Capability::Prometheus, Capability::Promtool],
             missing: Vec::new(),
+            stand_ins: Vec::new(),
         },
         ComponentInfo {
             name: "alertmanager".into(),
@@ -373,6 +374,7 @@ pub(super) fn passing() -> Report {
                 capability: Capability::Amtool,
                 reason: "the release archive was not at hand and the build has no `amtool`".into(),
             }],
+            stand_ins: Vec::new(),
         },
     ];
     finish(&mut report);

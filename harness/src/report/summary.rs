@@ -51,6 +51,7 @@ pub fn profile_result(name: &str, cases: &[CaseReport]) -> ProfileResult {
         name: name.to_owned(),
         result,
         reason,
+        stand_ins: Vec::new(),
     }
 }
 

@@ -188,6 +188,9 @@ fn summary(out: &mut String, report: &Report, style: &TableStyle) {
             .map(|reason| format!(", {}", clean(reason)))
             .unwrap_or_default();
         fact("profile", &format!("{}: {word}{reason}", profile.name));
+        for stand_in in &profile.stand_ins {
+            fact("stand-in", &clean(stand_in));
+        }
     }
     fact(
         "run",

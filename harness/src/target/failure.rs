@@ -76,18 +76,21 @@ impl Failure {
 }
 
 /// What servers say when the machine is at fault (Go's texts of the system's errors).
-const MACHINE: [&str; 6] = [
+const MACHINE: [&str; 7] = [
     "no space left on device",
     "too many open files",
     "cannot allocate memory",
     "permission denied",
     "read-only file system",
     "exec format error",
+    "outofmemoryerror",
 ];
 
 /// What servers say about what they were given, by their own names for it. Prometheus 3.16
-/// (cmd/prometheus/main.go) and Alertmanager 0.31 (cmd/alertmanager/main.go, kingpin).
-const DECLARED: [&str; 8] = [
+/// (cmd/prometheus/main.go), Alertmanager 0.31 (cmd/alertmanager/main.go, kingpin), Elasticsearch 8.19
+/// (settings), the Collector 0.149 and Jaeger 2.13, which is one (otelcol/configprovider.go), Loki 3.7
+/// (cmd/loki/main.go).
+const DECLARED: [&str; 15] = [
     "error loading config",
     "error loading rule file patterns",
     "error parsing command line arguments",
@@ -96,6 +99,13 @@ const DECLARED: [&str; 8] = [
     "unknown short flag",
     ": error: ",
     "error loading remote",
+    "illegalargumentexception",
+    "settingsexception",
+    "failed to get config",
+    "invalid configuration",
+    "failed to build pipelines",
+    "failed parsing config",
+    "validating config",
 ];
 
 /// Whose fault the end of a server at its start is.
@@ -148,6 +158,16 @@ mod tests {
         "Fatal error: opening storage failed: mkdir data: no space left on device",
         "machine"
     )]
+    // Elasticsearch 8.19.0.
+    #[case(
+        "java.net.BindException: Address already in use: BindHttpException[Failed to bind to 127.0.0.1:29200]",
+        "port"
+    )]
+    #[case(
+        "java.lang.IllegalArgumentException: unknown setting [cluster.nonsense] please check that any required plugins are installed",
+        "refused"
+    )]
+    #[case("java.lang.OutOfMemoryError: Java heap space", "machine")]
     #[case("panic: runtime error: index out of range", "machine")]
     #[case("Error loading config: open prometheus.yml: permission denied", "machine")]
     fn the_servers_words_tell_whose_fault_it_is(#[case] cause: &str, #[case] whose: &str) {

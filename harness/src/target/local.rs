@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indexmap::IndexMap;
 
@@ -15,8 +15,11 @@ pub use super::folder::{Owner, sweep};
 
 use super::failure::Failure;
 use super::folder::RunFolder;
+use super::needs::ALWAYS;
+use super::outfit;
 use super::process::{Obituary, Process};
 use super::server::{Place, Server};
+use super::shared::{Seen, Start};
 use super::workshop::{
     ALERTMANAGER_ENDPOINT, Grounds, LocalWorkshop, PORT_TRIES, PROMETHEUS_ENDPOINT, address, free_address,
 };
@@ -32,28 +35,54 @@ use crate::render::{Addresses, Endpoint, RenderError};
 use crate::stack::{Capability, ComponentInfo, Missing, PrometheusClone, RuleSet, Scrapes, Stack, Workshop};
 use crate::units::format_duration;
 
-/// What the local target runs: component, its server, its tool, and the capabilities they bring.
-const COMPONENTS: [(&str, Capability, &str, Capability); 2] = [
+/// What executables bring, by component.
+const BRINGS: [(&str, &[(&str, Capability)]); 7] = [
     (
         "prometheus",
-        Capability::Prometheus,
-        "promtool",
-        Capability::Promtool,
+        &[
+            ("prometheus", Capability::Prometheus),
+            ("promtool", Capability::Promtool),
+        ],
     ),
     (
         "alertmanager",
-        Capability::Alertmanager,
-        "amtool",
-        Capability::Amtool,
+        &[
+            ("alertmanager", Capability::Alertmanager),
+            ("amtool", Capability::Amtool),
+        ],
     ),
+    ("elasticsearch", &[("elasticsearch", Capability::Elasticsearch)]),
+    (
+        "jaeger",
+        &[
+            ("jaeger", Capability::Jaeger),
+            ("es-index-cleaner", Capability::IndexCleaner),
+        ],
+    ),
+    ("otel-collector", &[(outfit::COLLECTOR, Capability::Collector)]),
+    ("loki", &[("loki", Capability::Loki)]),
+    ("libfaketime", &[(outfit::CLOCK, Capability::ClockShift)]),
+];
+
+/// What is known of a component only once it runs, lacking where it cannot be had.
+const SEEN: [(&str, &[Capability]); 2] = [
+    (
+        "elasticsearch",
+        &[
+            Capability::Tiers,
+            Capability::Lifecycle,
+            Capability::SnapshotRepository,
+            Capability::SnapshotLifecycle,
+        ],
+    ),
+    ("jaeger", &[Capability::JaegerAdaptive]),
 ];
 
 /// A running local stack. Taking it down (or dropping it) ends every process and removes its folder.
 #[derive(Debug)]
 pub struct LocalStack {
     // The order is the order of the end: servers first, the folder they write to last.
-    prometheus: Process,
-    alertmanager: Process,
+    processes: Vec<(String, Process)>,
     players: Players,
     _receiver: ReceiverServer,
     grounds: Arc<Grounds>,
@@ -68,7 +97,6 @@ struct Servers {
     alertmanager: (Process, Alertmanager),
     prometheus_data: PathBuf,
     addresses: Addresses,
-    up: Duration,
 }
 
 impl LocalStack {
@@ -87,6 +115,7 @@ impl LocalStack {
             tree,
             shapes,
             acquired,
+            needs,
             drifts,
             seed,
             folder,
@@ -122,34 +151,58 @@ impl LocalStack {
             endpoints: played(players.endpoints()),
             receiver: Some(receiver_client.base().clone()),
         };
+        let begin = Instant::now();
+        let start = Start {
+            grounds: &grounds,
+            needs: &needs,
+            artifacts: &artifacts,
+            progress: &progress,
+            begin,
+        };
+        let (servers, shared) = tokio::try_join!(
+            start_servers(&grounds, &played, &artifacts, &progress),
+            start.all()
+        )?;
+        let up = begin.elapsed();
         let Servers {
             prometheus: (prometheus, prometheus_client),
             alertmanager: (alertmanager, alertmanager_client),
             prometheus_data,
             addresses,
-            up,
-        } = start_servers(&grounds, &played, &artifacts, &progress).await?;
+        } = servers;
         let (prometheus_version, alertmanager_version) =
             tokio::try_join!(prometheus_client.version(), alertmanager_client.version())?;
-        let versions = IndexMap::from([
-            ("prometheus".to_owned(), prometheus_version),
-            ("alertmanager".to_owned(), alertmanager_version),
-        ]);
-        let components = components(&acquired, &versions);
+        let mut seen = shared.seen;
+        for (component, version) in [
+            ("prometheus", prometheus_version),
+            ("alertmanager", alertmanager_version),
+        ] {
+            seen.entry(component.to_owned()).or_default().version = Some(version);
+        }
+        let components = components(&acquired, &seen);
         let workshop = LocalWorkshop::new(Arc::clone(&grounds), addresses, artifacts, None);
         let stack = Stack {
             prometheus: prometheus_client,
             alertmanager: alertmanager_client,
             receiver: receiver_client,
+            elasticsearch: shared.elasticsearch,
+            jaeger: shared.jaeger,
+            jaeger_adaptive: shared.jaeger_adaptive,
+            collector: shared.collector,
+            loki: shared.loki,
             missing: components.iter().flat_map(|c| c.missing.clone()).collect(),
             components,
             changed_values: workshop.changed_values(),
             up,
             workshop: Arc::new(workshop),
         };
+        let mut processes = vec![
+            ("prometheus".to_owned(), prometheus),
+            ("alertmanager".to_owned(), alertmanager),
+        ];
+        processes.extend(shared.processes);
         Ok(Self {
-            prometheus,
-            alertmanager,
+            processes,
             players,
             _receiver: receiver,
             grounds,
@@ -169,17 +222,13 @@ impl LocalStack {
     /// has no room on its disk.
     #[must_use]
     pub fn died(&self) -> Option<String> {
-        [&self.prometheus, &self.alertmanager]
-            .into_iter()
-            .find_map(trouble)
+        self.processes.iter().find_map(|(_, process)| trouble(process))
     }
 
     /// Waits until a shared server has ended by itself, and says why.
     pub async fn death(&self) -> String {
-        let obituary = tokio::select! {
-            obituary = self.prometheus.died() => obituary,
-            obituary = self.alertmanager.died() => obituary,
-        };
+        let deaths = self.processes.iter().map(|(_, process)| Box::pin(process.died()));
+        let (obituary, ..) = futures::future::select_all(deaths).await;
         ended(&obituary)
     }
 
@@ -193,7 +242,7 @@ impl LocalStack {
     /// Ends every process and removes the folder.
     pub async fn down(self) {
         // What the servers still hold in memory goes with their data, so they need no orderly end.
-        tokio::join!(self.prometheus.kill(), self.alertmanager.kill());
+        futures::future::join_all(self.processes.iter().map(|(_, process)| process.kill())).await;
     }
 
     /// Addresses of the players, by `namespace/service/port name`.
@@ -213,13 +262,10 @@ impl LocalStack {
 
     /// The shared servers' processes: name, process and log.
     pub(super) fn servers(&self) -> Vec<(String, Option<Owner>, PathBuf)> {
-        [
-            ("prometheus", &self.prometheus),
-            ("alertmanager", &self.alertmanager),
-        ]
-        .into_iter()
-        .map(|(name, process)| (name.to_owned(), Owner::of(process.id()), process.log().to_owned()))
-        .collect()
+        self.processes
+            .iter()
+            .map(|(name, process)| (name.clone(), Owner::of(process.id()), process.log().to_owned()))
+            .collect()
     }
 
     /// The executables by name.
@@ -366,7 +412,6 @@ async fn try_servers(
         alertmanager: (alertmanager_process, alertmanager_client),
         prometheus_data: prometheus.data().to_owned(),
         addresses,
-        up: begin.elapsed(),
     })
 }
 
@@ -394,6 +439,7 @@ fn check_drifts(grounds: &Grounds) -> Result<(), Failure> {
             flag: place,
             ..
         } = missed
+            && ALWAYS.contains(&object.as_str())
         {
             return Err(RenderError::DriftMissed { object, place }.into());
         }
@@ -403,7 +449,7 @@ fn check_drifts(grounds: &Grounds) -> Result<(), Failure> {
 
 /// The executables by name; an error where a component that every stack has cannot be had.
 fn executables(acquired: &Acquisition) -> Result<IndexMap<String, PathBuf>, Failure> {
-    for (component, ..) in COMPONENTS {
+    for component in ALWAYS {
         match acquired.get(component) {
             Some(Ok(_)) => {}
             Some(Err(unavailable)) => {
@@ -426,35 +472,68 @@ fn executables(acquired: &Acquisition) -> Result<IndexMap<String, PathBuf>, Fail
         .collect())
 }
 
-/// The components for the report: what was acquired, with the versions the running servers report.
-fn components(acquired: &Acquisition, versions: &IndexMap<String, String>) -> Vec<ComponentInfo> {
+/// The components for the report: what was acquired, with what was seen of the running servers.
+fn components(acquired: &Acquisition, seen: &IndexMap<String, Seen>) -> Vec<ComponentInfo> {
+    let store = acquired.get("elasticsearch").map(Result::as_ref);
     acquired
         .iter()
-        .map(|(name, acquired)| component(name, acquired.as_ref(), versions.get(name)))
+        .map(|(name, acquired)| {
+            let info = component(name, acquired.as_ref(), seen.get(name));
+            match store {
+                Some(Err(gone)) => without_elasticsearch(info, gone),
+                _ => info,
+            }
+        })
         .collect()
+}
+
+/// Jaeger stores its spans in Elasticsearch, and only Elasticsearch's clock can be shifted: what rests on
+/// it goes with it.
+fn without_elasticsearch(mut info: ComponentInfo, gone: &crate::catalog::Unavailable) -> ComponentInfo {
+    let rests = [
+        Capability::Jaeger,
+        Capability::JaegerAdaptive,
+        Capability::ClockShift,
+    ];
+    let (gone_too, left): (Vec<_>, Vec<_>) = info
+        .capabilities
+        .into_iter()
+        .partition(|capability| rests.contains(capability));
+    info.capabilities = left;
+    info.missing
+        .extend(gone_too.into_iter().map(|capability| Missing {
+            capability,
+            reason: format!(
+                "{}: there is no elasticsearch for it; {}",
+                gone.reason, gone.remedy
+            ),
+        }));
+    info
 }
 
 fn component(
     name: &str,
     acquired: Result<&crate::catalog::Acquired, &crate::catalog::Unavailable>,
-    version: Option<&String>,
+    seen: Option<&Seen>,
 ) -> ComponentInfo {
-    let known = COMPONENTS
+    let brings = BRINGS
         .iter()
-        .filter(|(component, ..)| *component == name)
-        .flat_map(|(component, server, tool, tools)| [(*component, *server), (*tool, *tools)]);
+        .filter(|(component, _)| *component == name)
+        .flat_map(|(_, brings)| brings.iter().copied());
     let mut info = ComponentInfo {
         name: name.to_owned(),
         version: String::new(),
         origin: String::new(),
         capabilities: Vec::new(),
         missing: Vec::new(),
+        stand_ins: Vec::new(),
     };
     match acquired {
         Ok(acquired) => {
-            info.version.clone_from(version.unwrap_or(&acquired.version));
+            let seen = seen.cloned().unwrap_or_default();
+            info.version = seen.version.unwrap_or_else(|| acquired.version.clone());
             info.origin.clone_from(&acquired.origin);
-            for (executable, capability) in known {
+            for (executable, capability) in brings {
                 if acquired.executables.contains_key(executable) {
                     info.capabilities.push(capability);
                 } else {
@@ -464,12 +543,29 @@ fn component(
                     });
                 }
             }
+            info.capabilities.extend(seen.capabilities);
+            info.missing.extend(seen.missing);
+            info.stand_ins = seen.stand_ins;
+        }
+        // The system's own library serves as well as an acquired one.
+        Err(_) if name == "libfaketime" && super::clock::system_library().is_some() => {
+            "the system's".clone_into(&mut info.origin);
+            info.capabilities.push(Capability::ClockShift);
         }
         Err(unavailable) => {
-            info.missing.extend(known.map(|(_, capability)| Missing {
-                capability,
-                reason: format!("{}; {}", unavailable.reason, unavailable.remedy),
-            }));
+            let lacking = SEEN
+                .iter()
+                .filter(|(component, _)| *component == name)
+                .flat_map(|(_, capabilities)| capabilities.iter().copied());
+            info.missing.extend(
+                brings
+                    .map(|(_, capability)| capability)
+                    .chain(lacking)
+                    .map(|capability| Missing {
+                        capability,
+                        reason: format!("{}; {}", unavailable.reason, unavailable.remedy),
+                    }),
+            );
         }
     }
     info
@@ -527,8 +623,11 @@ mod tests {
                 Ok(acquired("alertmanager", &["alertmanager", "amtool"])),
             ),
         ]);
-        let versions = IndexMap::from([("prometheus".to_owned(), "3.16.1".to_owned())]);
-        let components = components(&acquisition, &versions);
+        let seen = Seen {
+            version: Some("3.16.1".to_owned()),
+            ..Seen::default()
+        };
+        let components = components(&acquisition, &IndexMap::from([("prometheus".to_owned(), seen)]));
         assert_eq!(components[0].version, "3.16.1");
         assert_eq!(components[0].capabilities, [Capability::Prometheus]);
         assert_eq!(
@@ -543,6 +642,30 @@ mod tests {
             [Capability::Alertmanager, Capability::Amtool]
         );
         assert!(components[1].missing.is_empty());
+    }
+
+    #[test]
+    fn what_rests_on_elasticsearch_goes_with_it() {
+        let unavailable = Unavailable {
+            component: "elasticsearch".into(),
+            reason: "no Java".into(),
+            remedy: "install Java 17".into(),
+        };
+        let acquisition = Acquisition::from([
+            ("elasticsearch".to_owned(), Err(unavailable)),
+            (
+                "jaeger".to_owned(),
+                Ok(acquired("jaeger", &["jaeger", "es-index-cleaner"])),
+            ),
+        ]);
+        let components = components(&acquisition, &IndexMap::new());
+        let lacking: Vec<Capability> = components
+            .iter()
+            .flat_map(|component| component.missing.iter().map(|missing| missing.capability))
+            .collect();
+        assert!(lacking.contains(&Capability::Lifecycle) && lacking.contains(&Capability::Jaeger));
+        assert_eq!(components[1].capabilities, [Capability::IndexCleaner]);
+        assert!(components[1].missing[0].reason.starts_with("no Java: "));
     }
 
     #[test]

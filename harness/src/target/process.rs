@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgid, kill_process_group, waitid};
 use tokio::sync::{oneshot, watch};
 
 /// Longest that dropping a process waits for its end after SIGKILL.
@@ -40,6 +40,8 @@ pub struct Program {
     pub log: PathBuf,
     /// File that standard output is appended to.
     pub output: Option<PathBuf>,
+    /// What it finds in its environment, beside PATH and TMPDIR.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Why a process could not be started.
@@ -131,6 +133,7 @@ impl Process {
             folder,
             log,
             output,
+            environment,
         } = program;
         let open = |path: &Path| {
             open_log(path).map_err(|source| ProcessError::Log {
@@ -165,7 +168,8 @@ impl Process {
                 ["PATH", "TMPDIR"]
                     .into_iter()
                     .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            );
+            )
+            .envs(environment);
 
         let failed = |why: String| ProcessError::Start {
             name: name.clone(),
@@ -205,6 +209,13 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Whether the process of this id is this one or one that it started: they are in its group.
+    #[must_use]
+    pub fn leads(&self, id: u32) -> bool {
+        let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+        id == Some(self.pid) || id.is_some_and(|id| getpgid(Some(id)) == Ok(self.pid))
     }
 
     /// Its log.
@@ -395,6 +406,7 @@ mod tests {
             folder: folder.to_owned(),
             log: folder.join("child.log"),
             output: None,
+            environment: Vec::new(),
         }
     }
 

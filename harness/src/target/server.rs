@@ -13,6 +13,10 @@ use super::ports;
 use super::process::{End, Process, Program};
 use crate::component::ClientError;
 use crate::component::alertmanager::Alertmanager;
+use crate::component::collector::Collector;
+use crate::component::elasticsearch::{Elasticsearch, HealthStatus};
+use crate::component::jaeger::Jaeger;
+use crate::component::loki::Loki;
 use crate::component::prometheus::Prometheus;
 use crate::render::Rendered;
 use crate::wait::{Look, Wait, WaitError};
@@ -41,6 +45,44 @@ impl Ready for Alertmanager {
     }
 }
 
+/// A node is ready once it is in a cluster whose primaries are all there.
+impl Ready for Elasticsearch {
+    async fn ready(&self) -> Result<(), ClientError> {
+        let health = self.health(None).await?;
+        if health.status == HealthStatus::Red {
+            return Err(ClientError::Unreadable {
+                server: "elasticsearch",
+                url: format!("{}_cluster/health", self.base()),
+                why: format!(
+                    "the cluster is red, {} shards have no node",
+                    health.unassigned_shards
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Ready for Jaeger {
+    async fn ready(&self) -> Result<(), ClientError> {
+        Self::ready(self).await?;
+        // Healthy before its query answers, it would be of no use yet.
+        self.services().await.map(drop)
+    }
+}
+
+impl Ready for Collector {
+    async fn ready(&self) -> Result<(), ClientError> {
+        Self::ready(self).await
+    }
+}
+
+impl Ready for Loki {
+    async fn ready(&self) -> Result<(), ClientError> {
+        Self::ready(self).await
+    }
+}
+
 /// Where a server's things are.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -61,6 +103,8 @@ pub(super) struct Place {
 pub(super) struct Server {
     place: Place,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    ready_within: Duration,
     data: PathBuf,
     files: Vec<PathBuf>,
 }
@@ -84,9 +128,35 @@ impl Server {
         Ok(Self {
             data: place.folder.join(data),
             arguments: rendered.arguments.iter().map(argument).collect(),
+            environment: rendered.environment.clone(),
+            ready_within: READY_BOUND,
             place,
             files,
         })
+    }
+
+    /// Finds these in its environment too.
+    pub(super) fn in_environment(mut self, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.environment.extend(environment);
+        self
+    }
+
+    /// May take as long until it is ready.
+    pub(super) fn ready_within(mut self, bound: Duration) -> Self {
+        self.ready_within = bound;
+        self
+    }
+
+    /// The folder it runs in.
+    pub(super) fn folder(&self) -> &Path {
+        &self.place.folder
+    }
+
+    /// Its log.
+    pub(super) fn log(&self) -> PathBuf {
+        self.place
+            .artifacts
+            .join(format!("{}.log", self.place.executable))
     }
 
     /// Its executable's name.
@@ -127,9 +197,11 @@ impl Server {
             folder: folder.clone(),
             log: artifacts.join(format!("{executable}.log")),
             output: None,
+            environment: self.environment.clone(),
         })
         .await?;
-        let wait = Wait::new(format!("{executable} ready on {listen}"), READY_BOUND).every(READY_INTERVAL);
+        let wait =
+            Wait::new(format!("{executable} ready on {listen}"), self.ready_within).every(READY_INTERVAL);
         let ready = wait.until(|| async {
             match client.ready().await {
                 Ok(()) => Look::Ready(()),
@@ -159,7 +231,7 @@ impl Server {
     async fn is_ours(&self, process: &Process) -> Result<(), Failure> {
         let port = self.place.listen.port();
         match ports::holder(port) {
-            Some(holder) if holder.pid != process.id() => {
+            Some(holder) if !process.leads(holder.pid) => {
                 let end = process.kill().await;
                 let words = format!("{} {end}", self.place.executable);
                 Err(Failure::PortTaken(self.taken(&words)))
@@ -228,6 +300,7 @@ mod tests {
                 ("--storage.tsdb.path".into(), Some("data".into())),
                 ("--web.enable-lifecycle".into(), None),
             ],
+            environment: Vec::new(),
             changed_values: Vec::new(),
         };
         Server::write(place, &rendered).unwrap()

@@ -24,9 +24,15 @@ pub use state::{WarmServer, WarmStack};
 
 use super::folder::{self, Owner, RunFolder};
 use super::local::{LocalStack, artifacts_folder, played, with_servers};
+use super::server::Ready;
 use super::workshop::{Grounds, LocalWorkshop};
 use super::{TargetError, UpRequest};
+use crate::component::ClientError;
 use crate::component::alertmanager::Alertmanager;
+use crate::component::collector::Collector;
+use crate::component::elasticsearch::Elasticsearch;
+use crate::component::jaeger::Jaeger;
+use crate::component::loki::Loki;
 use crate::component::prometheus::Prometheus;
 use crate::component::receiver::Receiver;
 use crate::deploy::DeployTree;
@@ -313,6 +319,11 @@ fn describe(local: &LocalStack, fingerprint: String, seed: Seed) -> WarmStack {
         prometheus_data: local.prometheus_data().to_owned(),
         alertmanager: stack.alertmanager.base().clone(),
         receiver: stack.receiver.base().clone(),
+        elasticsearch: stack.elasticsearch.map(|server| server.base().clone()),
+        jaeger: stack.jaeger.map(|server| server.endpoints().clone()),
+        jaeger_adaptive: stack.jaeger_adaptive.map(|server| server.endpoints().clone()),
+        collector: stack.collector.map(|server| server.endpoints().clone()),
+        loki: stack.loki.map(|server| server.base().clone()),
         played: local.played().clone(),
         servers: local
             .servers()
@@ -488,7 +499,37 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
     let prometheus = Prometheus::new(warm.prometheus.clone()).map_err(|error| error.to_string())?;
     let alertmanager = Alertmanager::new(warm.alertmanager.clone()).map_err(|error| error.to_string())?;
     let receiver = Receiver::new(warm.receiver.clone()).map_err(|error| error.to_string())?;
-    tokio::try_join!(prometheus.ready(), alertmanager.ready()).map_err(|error| error.to_string())?;
+    let words = |error: ClientError| error.to_string();
+    let elasticsearch = warm
+        .elasticsearch
+        .clone()
+        .map(Elasticsearch::new)
+        .transpose()
+        .map_err(words)?;
+    let jaeger = warm.jaeger.clone().map(Jaeger::new).transpose().map_err(words)?;
+    let jaeger_adaptive = warm
+        .jaeger_adaptive
+        .clone()
+        .map(Jaeger::new)
+        .transpose()
+        .map_err(words)?;
+    let collector = warm
+        .collector
+        .clone()
+        .map(Collector::new)
+        .transpose()
+        .map_err(words)?;
+    let loki = warm.loki.clone().map(Loki::new).transpose().map_err(words)?;
+    tokio::try_join!(
+        prometheus.ready(),
+        alertmanager.ready(),
+        ready(elasticsearch.as_ref()),
+        ready(jaeger.as_ref()),
+        ready(jaeger_adaptive.as_ref()),
+        ready(collector.as_ref()),
+        ready(loki.as_ref()),
+    )
+    .map_err(words)?;
 
     let folder = RunFolder::create(&request.folder).map_err(|error| {
         format!(
@@ -524,6 +565,11 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
         prometheus,
         alertmanager,
         receiver,
+        elasticsearch,
+        jaeger,
+        jaeger_adaptive,
+        collector,
+        loki,
         components: warm.components.clone(),
         missing: warm.missing.clone(),
         changed_values: warm.changed_values.clone(),
@@ -537,6 +583,13 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
         died: Arc::new(move || died(&path, &servers)),
         seed,
     }))
+}
+
+async fn ready(server: Option<&impl Ready>) -> Result<(), ClientError> {
+    match server {
+        Some(server) => server.ready().await,
+        None => Ok(()),
+    }
 }
 
 fn socket(url: &Url) -> Option<std::net::SocketAddr> {

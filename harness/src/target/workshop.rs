@@ -13,22 +13,30 @@ use indexmap::IndexMap;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::clock::Clock;
+use super::clones::{RunningClone, agrees};
 use super::failure::Failure;
 use super::folder::RunFolder;
-use super::ports;
+use super::outfit::{self, Outfit, Spot};
 use super::process::{End, Process, Program};
-use super::server::{Place, Server};
+use super::server::{Place, Ready, Server};
+use super::{ports, shared};
 use crate::component::ClientError;
 use crate::component::alertmanager::Alertmanager;
+use crate::component::collector::Collector;
+use crate::component::elasticsearch::Elasticsearch;
+use crate::component::jaeger::Jaeger;
+use crate::component::loki::Loki;
 use crate::component::prometheus::Prometheus;
 use crate::deploy::DeployTree;
 use crate::files;
 use crate::mutant::Edit;
+use crate::progress::Progress;
 use crate::render::{self, Addresses, AlertmanagerRequest, Endpoint, PrometheusRequest, Rendered};
 use crate::shapes::Shapes;
 use crate::stack::{
-    AlertmanagerClone, AlertmanagerInstance, ChangedValue, PrometheusClone, PrometheusInstance, ToolOutput,
-    Workshop, WorkshopError,
+    AlertmanagerClone, AlertmanagerInstance, ChangedValue, CollectorClone, ElasticsearchClone, JaegerClone,
+    LokiClone, PrometheusClone, PrometheusInstance, Running, ToolOutput, Workshop, WorkshopError,
 };
 use crate::units::{Span, format_duration};
 
@@ -337,6 +345,65 @@ impl LocalWorkshop {
         }
     }
 
+    /// Starts a clone and waits until it is ready; again on other ports when someone else takes one.
+    async fn start_clone<C: Ready + Clone + Send + 'static>(
+        &self,
+        name: &str,
+        outfit: impl Fn(&Spot) -> Result<Outfit<C>, Failure>,
+    ) -> Result<Running<C>, Failure> {
+        let (name, artifacts) = self.grounds.unique(&self.artifacts, name);
+        let spot = Spot {
+            folder: self.folder.join(name),
+            artifacts,
+        };
+        let cancel = &self.grounds.cancel;
+        let (server, client, process) = shared::again(&Progress::silent(), || async {
+            let Outfit { server, client } = outfit(&spot)?;
+            let process = server.start(&client, cancel).await?;
+            Ok((server, client, process))
+        })
+        .await?;
+        let clone = RunningClone::new(server, client.clone(), process, cancel.clone());
+        Ok(Running::new(client, Box::new(clone)))
+    }
+
+    async fn start_elasticsearch(
+        &self,
+        clone: ElasticsearchClone,
+    ) -> Result<Running<Elasticsearch>, Failure> {
+        let (name, artifacts) = self.grounds.unique(&self.artifacts, &clone.name);
+        let spot = Spot {
+            folder: self.folder.join(name),
+            artifacts,
+        };
+        let clock = clone
+            .clock
+            .map(|shift| {
+                let library = shared::clock_library(&self.grounds.executables).ok_or_else(|| {
+                    Failure::Environment(
+                        "libfaketime is not at hand; name `clock-shift` among the case's needs".to_owned(),
+                    )
+                })?;
+                Ok::<_, Failure>((Clock::new(library, &spot.folder, shift)?, shift))
+            })
+            .transpose()?;
+        let environment = || clock.iter().flat_map(|(clock, _)| clock.environment());
+        let cancel = &self.grounds.cancel;
+        let (server, client, process) = shared::again(&Progress::silent(), || async {
+            let node = outfit::elasticsearch(&self.grounds, &spot, &clone)?;
+            let server = node.server.in_environment(environment());
+            let process = server.start(&node.client, cancel).await?;
+            Ok((server, node.client, process))
+        })
+        .await?;
+        let mut running = RunningClone::new(server, client.clone(), process, cancel.clone());
+        if let Some((clock, shift)) = clock {
+            agrees(&client, shift).await?;
+            running = running.with_clock(clock, client.clone());
+        }
+        Ok(Running::new(client, Box::new(running)))
+    }
+
     async fn take_snapshot(&self, server: &Prometheus, name: &str) -> Result<PathBuf, Failure> {
         let data = self.grounds.data_of(server)?;
         let snapshot = server.snapshot(false).await.map_err(|error| match error {
@@ -353,6 +420,7 @@ impl LocalWorkshop {
         &self,
         tool: &str,
         arguments: Vec<String>,
+        environment: Vec<(String, String)>,
         folder: PathBuf,
         bound: Duration,
     ) -> Result<ToolOutput, Failure> {
@@ -377,6 +445,7 @@ impl LocalWorkshop {
             folder,
             log: stderr.clone(),
             output: Some(stdout.clone()),
+            environment,
         })
         .await?;
         let ended = tokio::select! {
@@ -445,8 +514,61 @@ impl Workshop for LocalWorkshop {
         folder: PathBuf,
         bound: Duration,
     ) -> BoxFuture<'_, Result<ToolOutput, WorkshopError>> {
+        self.tool_with_environment(tool, arguments, Vec::new(), folder, bound)
+    }
+
+    fn tool_with_environment(
+        &self,
+        tool: &str,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+        folder: PathBuf,
+        bound: Duration,
+    ) -> BoxFuture<'_, Result<ToolOutput, WorkshopError>> {
         let tool = tool.to_owned();
-        async move { Ok(self.run_tool(&tool, arguments, folder, bound).await?) }.boxed()
+        async move {
+            Ok(self
+                .run_tool(&tool, arguments, environment, folder, bound)
+                .await?)
+        }
+        .boxed()
+    }
+
+    fn elasticsearch(
+        &self,
+        clone: ElasticsearchClone,
+    ) -> BoxFuture<'_, Result<Running<Elasticsearch>, WorkshopError>> {
+        async move { Ok(self.start_elasticsearch(clone).await?) }.boxed()
+    }
+
+    fn jaeger(&self, clone: JaegerClone) -> BoxFuture<'_, Result<Running<Jaeger>, WorkshopError>> {
+        async move {
+            let running = self
+                .start_clone(&clone.name, |spot| outfit::jaeger(&self.grounds, spot, &clone))
+                .await?;
+            Ok(running)
+        }
+        .boxed()
+    }
+
+    fn collector(&self, clone: CollectorClone) -> BoxFuture<'_, Result<Running<Collector>, WorkshopError>> {
+        async move {
+            let running = self
+                .start_clone(&clone.name, |spot| outfit::collector(&self.grounds, spot, &clone))
+                .await?;
+            Ok(running)
+        }
+        .boxed()
+    }
+
+    fn loki(&self, clone: LokiClone) -> BoxFuture<'_, Result<Running<Loki>, WorkshopError>> {
+        async move {
+            let running = self
+                .start_clone(&clone.name, |spot| outfit::loki(&self.grounds, spot, &clone))
+                .await?;
+            Ok(running)
+        }
+        .boxed()
     }
 
     fn snapshot<'a>(

@@ -12,6 +12,7 @@ const LAST_LINES: usize = 3;
 /// The cause: a panic, else the first error (later ones tend to follow from it), else the last lines.
 pub(super) fn cause(log: &str) -> Option<String> {
     panic(log)
+        .or_else(|| exception(log))
         .or_else(|| log.lines().find_map(logged_error))
         .or_else(|| log.lines().find(|line| plain_error(line)).map(clean))
         .or_else(|| last_lines(log))
@@ -22,6 +23,31 @@ pub(super) fn panic(log: &str) -> Option<String> {
     log.lines()
         .find(|line| line.starts_with("panic: ") || line.starts_with("fatal error: "))
         .map(clean)
+}
+
+/// What ended a JVM: the innermost cause of the exception that ended its main thread, then the
+/// exception itself; or that its heap was full. Elasticsearch writes both into its log's lines.
+fn exception(log: &str) -> Option<String> {
+    const FULL: &str = "Terminating due to ";
+    const BOOT: &str = "fatal exception while booting Elasticsearch";
+    const MAIN: &str = "Exception in thread \"main\"";
+    const CAUSE: &str = "Caused by: ";
+    if let Some(at) = log.find(FULL) {
+        return log[at + FULL.len()..].lines().next().map(clean);
+    }
+    let (start, skipped) = [BOOT, MAIN]
+        .into_iter()
+        .find_map(|words| Some((log.find(words)?, words.len())))?;
+    let rest = &log[start + skipped..];
+    let outer = rest.lines().map(clean).find(|line| !line.is_empty())?;
+    let inner = rest
+        .lines()
+        .filter_map(|line| line.find(CAUSE).map(|at| clean(&line[at + CAUSE.len()..])))
+        .last();
+    Some(match inner {
+        Some(inner) => format!("{inner}: {outer}"),
+        None => outer,
+    })
 }
 
 fn logged_error(line: &str) -> Option<String> {
@@ -152,6 +178,22 @@ mod tests {
     #[case::alertmanager_flag(
         "alertmanager: error: unknown long flag '--foo', try --help\n",
         "alertmanager: error: unknown long flag '--foo', try --help"
+    )]
+    // Elasticsearch 8.19.0, and a JVM 17 with -XX:+ExitOnOutOfMemoryError.
+    #[case::setting(
+        "[2026-11-24T06:44:32,613][INFO ][o.e.p.PluginsService     ] [one] loaded module [x-pack-core]\n\
+         [2026-11-24T06:44:35,027][WARN ][stderr                   ] [one] Exception in thread \"main\" java.lang.IllegalArgumentException: unknown setting [cluster.nonsense] please check\n\
+         [2026-11-24T06:44:35,028][WARN ][stderr                   ] [one] \tat org.elasticsearch.server@8.19.0/org.elasticsearch.common.settings.AbstractScopedSettings.validate(AbstractScopedSettings.java:564)\n",
+        "java.lang.IllegalArgumentException: unknown setting [cluster.nonsense] please check"
+    )]
+    #[case::bind(
+        "[2026-11-24T06:44:55,620][WARN ][stderr                   ] [one] Exception in thread \"main\" BindHttpException[Failed to bind to 127.0.0.1:29200]; nested: BindException[Address already in use];\n\
+         [2026-11-24T06:44:55,620][WARN ][stderr                   ] [one] Caused by: java.net.BindException: Address already in use\n",
+        "java.net.BindException: Address already in use: BindHttpException[Failed to bind to 127.0.0.1:29200]; nested: BindException[Address already in use];"
+    )]
+    #[case::heap(
+        "Terminating due to java.lang.OutOfMemoryError: Java heap space\n",
+        "java.lang.OutOfMemoryError: Java heap space"
     )]
     // Go.
     #[case::panic(

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::super::folder::Owner;
+use crate::component::collector::CollectorEndpoints;
+use crate::component::jaeger::JaegerEndpoints;
 use crate::seed::Seed;
 use crate::stack::{ChangedValue, ComponentInfo, Missing};
 
@@ -57,6 +59,16 @@ pub struct WarmStack {
     pub alertmanager: Url,
     /// The webhook receiver.
     pub receiver: Url,
+    /// The shared Elasticsearch, its first node.
+    pub elasticsearch: Option<Url>,
+    /// The shared Jaeger.
+    pub jaeger: Option<JaegerEndpoints>,
+    /// The shared Jaeger with adaptive sampling.
+    pub jaeger_adaptive: Option<JaegerEndpoints>,
+    /// The shared Collector.
+    pub collector: Option<CollectorEndpoints>,
+    /// The shared Loki.
+    pub loki: Option<Url>,
     /// The players' addresses by `namespace/service/port name`.
     pub played: IndexMap<String, Vec<SocketAddr>>,
     /// The shared servers' processes.
