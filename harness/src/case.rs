@@ -17,6 +17,9 @@ use crate::shapes::Shapes;
 use crate::stack::{Capability, Stack, WorkshopError};
 use crate::verdict::Level;
 
+/// What a case excludes that must have the machine to itself, because it measures time.
+pub const EVERYTHING: &str = "*";
+
 /// One claim to check.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -32,7 +35,7 @@ pub struct Case {
     pub needs: &'static [Capability],
     /// Profiles it belongs to.
     pub profiles: &'static [&'static str],
-    /// Ids of the cases that must not run beside it.
+    /// Ids of the cases that must not run beside it; [`EVERYTHING`] where none must.
     pub excludes: &'static [&'static str],
     /// Longest it may take; reaching it is an environment verdict.
     pub bound: Duration,
@@ -47,6 +50,17 @@ impl Case {
     #[must_use]
     pub fn area(&self) -> &'static str {
         self.id.split('/').next().unwrap_or(self.id)
+    }
+
+    /// Whether the two must not run beside each other, whichever of them says so.
+    #[must_use]
+    pub fn excludes(&self, other: &Self) -> bool {
+        let names = |one: &Self, id| {
+            one.excludes
+                .iter()
+                .any(|excluded| *excluded == EVERYTHING || *excluded == id)
+        };
+        names(self, other.id) || names(other, self.id)
     }
 }
 

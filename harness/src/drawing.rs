@@ -43,6 +43,46 @@ pub enum Drawing {
         /// The rows, each a series of values of its own.
         rows: Vec<DistributionRow>,
     },
+    /// How many answers were there after how long, with percentiles, their bounds and budgets.
+    Latencies {
+        /// Title of the picture.
+        title: String,
+        /// The rows, each a distribution of its own.
+        rows: Vec<LatencyRow>,
+    },
+}
+
+/// One distribution of a latency picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyRow {
+    /// Name of the row.
+    pub label: String,
+    /// The latencies in milliseconds, shortest first.
+    pub values: Vec<f64>,
+    /// The percentiles that have a budget.
+    pub marks: Vec<LatencyMark>,
+}
+
+/// A percentile, what is known of it, and its budget. All in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyMark {
+    /// Name of the percentile.
+    pub label: String,
+    /// The percentile as a quantile between 0 and 1.
+    pub quantile: f64,
+    /// It is at least this; none with too few values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<f64>,
+    /// It is at most this; none with too few values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<f64>,
+    /// The budget as promised.
+    pub promised: f64,
+    /// The budget on the machine it was measured on; none where that is too slow to judge on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<f64>,
 }
 
 /// One block of a block map.

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod one_core;
 pub mod player;
+pub mod queries;
 pub mod remote_write;
 pub mod schedule;
 pub mod target;

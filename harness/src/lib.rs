@@ -26,6 +26,7 @@ pub mod mutant;
 pub mod mutation;
 pub mod progress;
 pub mod project;
+pub mod queries;
 pub mod render;
 pub mod report;
 pub mod runner;

@@ -14,7 +14,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::case::Case;
+use crate::case::{Case, EVERYTHING};
 use crate::catalog::Acquisition;
 use crate::files;
 use crate::mutant::{Edit, Mutant};
@@ -69,7 +69,12 @@ pub async fn run(
     // The longest first, so that none of them is left to run alone at the end.
     work.sort_by_key(|(case, _)| std::cmp::Reverse(case.bound));
     let total = work.len();
-    let runs = work.into_iter().enumerate().map(|(number, (case, mutant))| {
+    // What measures time gets the machine to itself, afterwards.
+    let (alone, beside): (Vec<_>, Vec<_>) = work
+        .into_iter()
+        .partition(|(case, _)| case.excludes.contains(&EVERYTHING));
+    let first_alone = beside.len();
+    let run = |(number, (case, mutant)): (usize, (Case, Option<Mutant>))| {
         let acquired = acquired.clone();
         async move {
             let name = mutant.as_ref().map_or(BASELINE, |mutant| mutant.id);
@@ -89,11 +94,14 @@ pub async fn run(
             progress.done(&subject, format!("{:?}", report.outcome).to_lowercase());
             report
         }
-    });
-    let mut mutants: Vec<MutantReport> = futures::stream::iter(runs)
+    };
+    let mut mutants: Vec<MutantReport> = futures::stream::iter(beside.into_iter().enumerate().map(run))
         .buffer_unordered(options.side_by_side.max(1))
         .collect()
         .await;
+    for (number, one) in alone.into_iter().enumerate() {
+        mutants.push(run((first_alone + number, one)).await);
+    }
     let place = |id: &str| cases.iter().position(|case| case.id == id);
     mutants.sort_by(|a, b| {
         (place(&a.case), a.id != BASELINE, &a.id).cmp(&(place(&b.case), b.id != BASELINE, &b.id))

@@ -9,7 +9,7 @@ pub mod calibrate;
 pub mod machine;
 pub mod plan;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,7 +65,7 @@ pub struct Shared {
 pub struct Runner {
     shared: Shared,
     permits: Semaphore,
-    running: Mutex<BTreeSet<&'static str>>,
+    running: Mutex<BTreeMap<&'static str, Case>>,
     ended: Notify,
 }
 
@@ -233,8 +233,8 @@ impl Runner {
             }
             {
                 let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-                if !case.excludes.iter().any(|other| running.contains(other)) {
-                    running.insert(case.id);
+                if !running.values().any(|other| case.excludes(other)) {
+                    running.insert(case.id, case.clone());
                     return Turn {
                         runner: self,
                         case: case.id,

@@ -4,3 +4,4 @@ pub mod exposition;
 pub(crate) mod number;
 pub mod openmetrics;
 pub mod remote_write;
+pub mod tsdb;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{CliError, Shell, print};
 use crate::contract::Contract;
+use crate::queries::Queries;
 use crate::report;
 use crate::verdict::Exit;
 
@@ -17,9 +18,10 @@ pub(super) struct SchemaArgs {
     write: bool,
 }
 
-fn schemas() -> [(&'static str, Value); 3] {
+fn schemas() -> [(&'static str, Value); 4] {
     [
         ("contract.schema.json", Contract::schema()),
+        ("queries.schema.json", Queries::schema()),
         ("report.schema.json", report::schema()),
         ("mutation.schema.json", report::mutation_schema()),
     ]

@@ -198,14 +198,33 @@ impl Prometheus {
         to: f64,
         step: Duration,
     ) -> Result<Vec<Series>, ClientError> {
-        let form = [
-            ("query", expression.to_owned()),
-            ("start", instant(from)),
-            ("end", instant(to)),
-            ("step", instant(step.as_secs_f64())),
-        ];
+        let form = range_form(expression, from, to, step);
         self.post_form("/api/v1/query_range", &form, wire::Result::series)
             .await
+    }
+
+    /// The answer to an instant query as it was sent, unread: for measuring the server and not the reading.
+    pub async fn query_text(&self, expression: &str, at: f64) -> Result<String, ClientError> {
+        let form = [("query", expression.to_owned()), ("time", instant(at))];
+        let asked = self.server.ask(Method::POST, "/api/v1/query", |request| {
+            request.form(&form)
+        });
+        Ok(asked.await?.body)
+    }
+
+    /// The answer to a range query as it was sent, unread; otherwise as [`Self::query_range`].
+    pub async fn query_range_text(
+        &self,
+        expression: &str,
+        from: f64,
+        to: f64,
+        step: Duration,
+    ) -> Result<String, ClientError> {
+        let form = range_form(expression, from, to, step);
+        let asked = self.server.ask(Method::POST, "/api/v1/query_range", |request| {
+            request.form(&form)
+        });
+        Ok(asked.await?.body)
     }
 
     /// Label sets of the series that match, within the instants (unix seconds).
@@ -300,6 +319,15 @@ impl Prometheus {
         let envelope: wire::Envelope<T> = answer.json()?;
         read(envelope.data).map_err(|why| answer.unreadable(why))
     }
+}
+
+fn range_form(expression: &str, from: f64, to: f64, step: Duration) -> [(&'static str, String); 4] {
+    [
+        ("query", expression.to_owned()),
+        ("start", instant(from)),
+        ("end", instant(to)),
+        ("step", instant(step.as_secs_f64())),
+    ]
 }
 
 /// Unix seconds as the API takes them. The server keeps milliseconds.

@@ -10,6 +10,7 @@ mod block_map;
 mod canvas;
 mod coverage;
 mod distribution;
+mod latency;
 mod timeline;
 
 use crate::drawing::Drawing;
@@ -45,6 +46,7 @@ pub(super) fn draw(drawing: &Drawing) -> Sketch {
         Drawing::Timeline { title, lanes } => timeline::draw(title, lanes),
         Drawing::Coverage { title, cells } => coverage::draw(title, cells),
         Drawing::Distribution { title, unit, rows } => distribution::draw(title, unit, rows),
+        Drawing::Latencies { title, rows } => latency::draw(title, rows),
     }
 }
 
@@ -52,7 +54,7 @@ pub(super) fn draw(drawing: &Drawing) -> Sketch {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::drawing::{BlockMark, Cell, DistributionRow, Lane, Mark};
+    use crate::drawing::{BlockMark, Cell, DistributionRow, Lane, LatencyMark, LatencyRow, Mark};
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = f64> {
@@ -109,7 +111,30 @@ mod tests {
                 values,
             },
         );
+        let percentile = (
+            text(),
+            prop::option::of(value()),
+            prop::option::of(value()),
+            value(),
+            prop::option::of(value()),
+        )
+            .prop_map(|(label, lower, upper, promised, budget)| LatencyMark {
+                label,
+                quantile: 0.99,
+                lower,
+                upper,
+                promised,
+                budget,
+            });
+        let latencies = (
+            text(),
+            prop::collection::vec(value(), 0..5),
+            prop::collection::vec(percentile, 0..3),
+        )
+            .prop_map(|(label, values, marks)| LatencyRow { label, values, marks });
         prop_oneof![
+            (text(), prop::collection::vec(latencies, 0..3))
+                .prop_map(|(title, rows)| Drawing::Latencies { title, rows }),
             (text(), value(), prop::collection::vec(block, 0..5))
                 .prop_map(|(title, edge, blocks)| Drawing::BlockMap { title, edge, blocks }),
             (text(), prop::collection::vec(lane, 0..3))
