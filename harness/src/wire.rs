@@ -3,4 +3,5 @@
 pub mod exposition;
 pub(crate) mod number;
 pub mod openmetrics;
+pub mod otlp;
 pub mod remote_write;
