@@ -6,5 +6,6 @@ pub mod exposition;
 pub mod loki_push;
 pub(crate) mod number;
 pub mod openmetrics;
+pub mod otlp;
 pub mod remote_write;
 pub mod stamped;
