@@ -6,6 +6,7 @@
 pub mod backfill;
 
 pub mod ledger;
+pub mod logs;
 pub mod metrics;
 pub mod one_core;
 pub mod player;

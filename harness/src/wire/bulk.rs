@@ -131,8 +131,8 @@ pub fn decode(body: &str) -> Result<Vec<Read>, BulkError> {
         let (document, number) = lines
             .next()
             .ok_or_else(|| wrong("document", number + 1, "it is missing".into()))?;
-        let source = serde_json::from_str(document)
-            .map_err(|error| wrong("document", number, error.to_string()))?;
+        let source =
+            serde_json::from_str(document).map_err(|error| wrong("document", number, error.to_string()))?;
         items.push(Read {
             action,
             index: target._index,
@@ -194,7 +194,12 @@ pub fn read_answer(body: &[u8], sent: usize) -> Result<Vec<Fate>, BulkError> {
                 Fate::Refused {
                     status,
                     kind: cause.kind.unwrap_or_default(),
-                    reason: cause.reason.unwrap_or_default().chars().take(WORDS_KEPT).collect(),
+                    reason: cause
+                        .reason
+                        .unwrap_or_default()
+                        .chars()
+                        .take(WORDS_KEPT)
+                        .collect(),
                 }
             }
         })

@@ -9,6 +9,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 
 pub mod batch;
+pub mod logs;
 pub mod scan;
 pub mod traces;
 
@@ -166,7 +167,10 @@ impl TryFrom<&[u8]> for TraceId {
     type Error = TraceIdError;
 
     fn try_from(bytes: &[u8]) -> Result<Self, TraceIdError> {
-        bytes.try_into().map(Self).map_err(|_| TraceIdError(hex::encode(bytes)))
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|_| TraceIdError(hex::encode(bytes)))
     }
 }
 

@@ -28,7 +28,7 @@ const LONG_ONE_IN: u32 = 1_000;
 const NODES: u64 = 3;
 
 /// What writes to a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A service of the application.
@@ -136,7 +136,11 @@ pub struct Shape {
 pub fn streams(shapes: &Shapes, only: &[String], seed: Seed) -> Vec<Stream> {
     let mut streams = Vec::new();
     for service in &shapes.services {
-        if !only.is_empty() && !only.iter().any(|name| *name == service.name || *name == service.key()) {
+        if !only.is_empty()
+            && !only
+                .iter()
+                .any(|name| *name == service.name || *name == service.key())
+        {
             continue;
         }
         let application = service.labels.contains_key(APPLICATION_LABEL);
@@ -245,7 +249,11 @@ impl Stream {
     fn draw_access(&self, stream: usize, random: &mut ChaCha12Rng) -> Shape {
         let get = (String::from("GET"), String::from("/"), 200, 0.0);
         let (method, route, status, _) = self.draw_request(random).unwrap_or(&get);
-        let path = format!("{route}/{}?q={}", random.random_range(1..100_000), pick(QUERIES, random));
+        let path = format!(
+            "{route}/{}?q={}",
+            random.random_range(1..100_000),
+            pick(QUERIES, random)
+        );
         let duration: u32 = random.random_range(1..900);
         let details = IndexMap::from([
             ("method", Value::from(method.as_str())),
@@ -268,8 +276,13 @@ impl Stream {
             ("upstream_cluster", "inbound|8080||".into()),
             (
                 "downstream_remote_address",
-                format!("10.8.{}.{}:{}", random.random_range(0..4u8), random.random_range(1..255u8), random.random_range(32_768..60_999u16))
-                    .into(),
+                format!(
+                    "10.8.{}.{}:{}",
+                    random.random_range(0..4u8),
+                    random.random_range(1..255u8),
+                    random.random_range(32_768..60_999u16)
+                )
+                .into(),
             ),
             ("route_name", "default".into()),
         ]);
@@ -308,7 +321,10 @@ impl Stream {
                 "logger",
                 Value::from(format!("{}.{}", self.service, pick(LOGGERS, random))),
             ),
-            ("thread", format!("worker-{}", random.random_range(0..16u8)).into()),
+            (
+                "thread",
+                format!("worker-{}", random.random_range(0..16u8)).into(),
+            ),
         ]);
         if let Some((method, route, status, _)) = self.draw_request(random) {
             details.insert("route", format!("{method} {route}").into());
@@ -316,7 +332,11 @@ impl Stream {
         }
         if random.random_ratio(1, LONG_ONE_IN) {
             for line in 0..400 {
-                message.push_str(&format!("\n  at {}.step{line}(größe=\"{}\")", self.service, line * 37));
+                message.push_str(&format!(
+                    "\n  at {}.step{line}(größe=\"{}\")",
+                    self.service,
+                    line * 37
+                ));
             }
         }
         Shape {
@@ -439,10 +459,11 @@ impl Shape {
         for (name, value) in &stream.labels {
             document = document.value(&name.replace('.', "_"), value.as_str());
         }
-        document = document
-            .close()
-            .close()
-            .open(if stream.kind == Kind::Access { "istio" } else { "app" });
+        document = document.close().close().open(if stream.kind == Kind::Access {
+            "istio"
+        } else {
+            "app"
+        });
         for (name, value) in &self.details {
             document = document.value(name, value.clone());
         }

@@ -130,7 +130,9 @@ impl Plan {
         let mut members = Vec::with_capacity(groups * batch);
         let mut per_round = vec![0; streams.len()];
         for group in 0..groups {
-            let mine: Vec<usize> = (group % connections..streams.len()).step_by(connections).collect();
+            let mine: Vec<usize> = (group % connections..streams.len())
+                .step_by(connections)
+                .collect();
             let total: f64 = mine.iter().map(|&number| streams[number].weight).sum();
             let mut drawn: Vec<usize> = (0..batch)
                 .map(|_| {
@@ -236,8 +238,7 @@ impl Plan {
                 (start.saturating_sub((records - from).saturating_mul(gap)), gap)
             }
             None => {
-                let after =
-                    i64::try_from(self.schedule.instant(slot.first).as_nanos()).unwrap_or(i64::MAX);
+                let after = i64::try_from(self.schedule.instant(slot.first).as_nanos()).unwrap_or(i64::MAX);
                 (start.saturating_add(after), self.gap)
             }
         }
@@ -339,9 +340,8 @@ impl Sent {
     fn collect(&self, which: impl Fn(&Tracks) -> &Vec<Range<u64>>) -> Vec<Record> {
         let mut records = Vec::new();
         self.each(which, |record| records.push(record));
-        records.sort_unstable_by(|one, other| {
-            (&one.stream, one.sequence).cmp(&(&other.stream, other.sequence))
-        });
+        records
+            .sort_unstable_by(|one, other| (&one.stream, one.sequence).cmp(&(&other.stream, other.sequence)));
         records
     }
 

@@ -20,6 +20,7 @@ use crate::emit::ledger::{self, Reconciliation, mix};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
     /// `namespace/pod/container` that wrote it.
+    #[serde(serialize_with = "shared_text")]
     pub stream: Arc<str>,
     /// Its place in the stream, from 0.
     pub sequence: u64,
@@ -35,11 +36,16 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Key {
     /// `namespace/pod/container` that wrote it.
+    #[serde(serialize_with = "shared_text")]
     pub stream: Arc<str>,
     /// Its place in the stream.
     pub sequence: u64,
     /// Its identifier.
     pub id: u64,
+}
+
+fn shared_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }
 
 impl fmt::Display for Key {
@@ -202,9 +208,8 @@ pub fn reconcile(sent: &Sent, arrived: &[Record]) -> Reconciliation<Key> {
         .collect();
     if !doubted.is_empty() {
         expected.extend(doubted);
-        expected.sort_unstable_by(|one, other| {
-            (&one.stream, one.sequence).cmp(&(&other.stream, other.sequence))
-        });
+        expected
+            .sort_unstable_by(|one, other| (&one.stream, one.sequence).cmp(&(&other.stream, other.sequence)));
     }
     reconcile_records(&expected, arrived)
 }
