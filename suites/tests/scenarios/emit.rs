@@ -1,4 +1,5 @@
 //! `conform emit metrics` in its three ways: what its ledger says is what a real Prometheus has.
+//! `conform emit logs`: what its ledger says is what stands in its files, and failures are named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use harness::component::prometheus::Prometheus;
 use harness::emit::ledger::Ledger;
+use harness::emit::logs;
+use harness::emit::logs::records::Record;
+use harness::wire::container_log;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -269,6 +273,101 @@ fn an_address_that_is_taken_is_named() {
         ended.verdict_line().starts_with(&format!(
             "{address} cannot be listened on: Address already in use"
         )),
+        "{ended}"
+    );
+}
+
+/// Every record in a folder of container logs, entered as the sender would.
+fn ledger_of_files(folder: &Path) -> logs::Ledger {
+    let inside = |folder: &Path| -> Vec<std::path::PathBuf> {
+        fs::read_dir(folder)
+            .expect("a folder can be read")
+            .map(|entry| entry.expect("an entry can be read").path())
+            .collect()
+    };
+    let name = |path: &Path| {
+        path.file_name()
+            .expect("a path has a name")
+            .to_string_lossy()
+            .into_owned()
+    };
+    let mut ledger = logs::Ledger::default();
+    for pod in inside(folder) {
+        let parts: Vec<String> = name(&pod).split('_').map(str::to_owned).collect();
+        for container in inside(&pod) {
+            let stream = format!("{}/{}/{}", parts[0], parts[1], name(&container));
+            for file in inside(&container) {
+                let bytes = fs::read(file).expect("a file can be read");
+                for (_, line) in container_log::decode(&bytes).expect("it is a container log") {
+                    ledger.enter(&Record::of_line(stream.as_str(), &line).expect("a line is a record"));
+                }
+            }
+        }
+    }
+    ledger.streams.sort_unstable_keys();
+    ledger
+}
+
+#[test]
+fn container_log_files_hold_what_the_ledger_says() {
+    let ground = Ground::new();
+    let folder = ground.path().join("pods");
+    let ended = ground.run([
+        "emit",
+        "logs",
+        "--json",
+        "--files",
+        &folder.to_string_lossy(),
+        "--rate",
+        "20000",
+        "--count",
+        "30000",
+        "--file-size",
+        "256KiB",
+        "--file-count",
+        "1000",
+        "--seed",
+        "c0ffee",
+    ]);
+    let report = report(&ended);
+    let has = serde_json::to_value(ledger_of_files(&folder)).expect("a ledger is JSON");
+    assert_eq!(has["total"]["records"], 30_000);
+    assert_eq!(has, report["ledger"]);
+}
+
+#[test]
+fn logs_for_a_server_that_is_not_there_are_not_passed_for_sent() {
+    let ground = Ground::new();
+    for (way, path) in [
+        ("--bulk", "_bulk"),
+        ("--loki", "loki/api/v1/push"),
+        ("--otlp", "v1/logs"),
+    ] {
+        let ended = ground.run(["emit", "logs", way, "http://127.0.0.1:1", "--count", "10"]);
+        assert_eq!(ended.code, 3, "{ended}");
+        let expected =
+            format!("http://127.0.0.1:1/{path} cannot be reached: no connection: Connection refused");
+        assert!(ended.verdict_line().starts_with(&expected), "{ended}");
+    }
+}
+
+#[test]
+fn a_service_that_does_not_log_is_named_with_those_that_do() {
+    let ground = Ground::new();
+    let folder = ground.path().join("pods");
+    let ended = ground.run([
+        "emit",
+        "logs",
+        "--files",
+        &folder.to_string_lossy(),
+        "--service",
+        "api-gatevay",
+    ]);
+    assert_eq!(ended.code, 3, "{ended}");
+    assert!(
+        ended
+            .verdict_line()
+            .starts_with("there is no service `api-gatevay`: give one of api-gateway, auth-service"),
         "{ended}"
     );
 }

@@ -331,7 +331,7 @@ impl Stream {
             details.insert("status", (*status).into());
         }
         if random.random_ratio(1, LONG_ONE_IN) {
-            for line in 0..400 {
+            for line in 0..700 {
                 message.push_str(&format!(
                     "\n  at {}.step{line}(größe=\"{}\")",
                     self.service,
