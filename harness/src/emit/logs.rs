@@ -148,8 +148,8 @@ pub enum LogsError {
 /// A kind of failure, and how often it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// HTTP status, of the item where only some failed; none where no answer came.
-    pub status: Option<u16>,
+    /// HTTP status, of the item where only some failed, or name of the gRPC status; none where no answer came.
+    pub status: Option<String>,
     /// The server's words (of the first such failure), or why no answer came.
     pub words: String,
     /// How often it came: requests, or items of bulk requests.
@@ -169,7 +169,7 @@ struct Tally {
     replaced: u64,
     removed: u64,
     /// By status and kind: the first words, times and records.
-    failures: IndexMap<(Option<u16>, String), (String, u64, u64)>,
+    failures: IndexMap<(Option<String>, String), (String, u64, u64)>,
     microseconds: Vec<u64>,
     /// Batches, and whether they were acknowledged.
     slots: Vec<(Slot, bool)>,
@@ -185,7 +185,7 @@ impl Tally {
     }
 
     /// A request failed.
-    fn fail(&mut self, status: Option<u16>, words: String, records: u64) {
+    fn fail(&mut self, status: Option<String>, words: String, records: u64) {
         let entry = self
             .failures
             .entry((status, words.clone()))
@@ -198,7 +198,7 @@ impl Tally {
     fn fail_item(&mut self, status: u16, kind: String, reason: String) {
         let entry = self
             .failures
-            .entry((Some(status), kind))
+            .entry((Some(status.to_string()), kind))
             .or_insert_with_key(|(_, kind)| (format!("{kind}: {reason}"), 0, 0));
         entry.1 += 1;
         entry.2 += 1;
@@ -646,10 +646,13 @@ impl fmt::Display for LogsReport {
             )?;
         }
         for failure in &self.failures {
-            let status = failure
-                .status
-                .map_or_else(String::new, |status| format!("{status} "));
-            writeln!(f, "          {} times: {status}{}", failure.times, failure.words)?;
+            let status = failure.status.as_deref().unwrap_or_default();
+            let gap = if status.is_empty() { "" } else { " " };
+            writeln!(
+                f,
+                "          {} times: {status}{gap}{}",
+                failure.times, failure.words
+            )?;
         }
         Ok(())
     }

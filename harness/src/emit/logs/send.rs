@@ -46,7 +46,7 @@ enum Answer {
     /// So many records were not, nobody knows which.
     Partial { rejected: u64, words: String },
     /// Nothing was, as far as the server says.
-    Refused { status: u16, words: String },
+    Refused { status: String, words: String },
     /// There was none.
     None { why: String },
 }
@@ -134,7 +134,7 @@ impl Exchange {
     fn read(&self, status: u16, body: &[u8], sent: usize) -> Answer {
         if !(200..300).contains(&status) {
             return Answer::Refused {
-                status,
+                status: status.to_string(),
                 words: self.words(body),
             };
         }
@@ -377,7 +377,7 @@ fn enter(tally: &mut Tally, slot: Slot, answer: Answer) {
             // Which ones were taken is not said, so none is taken for certain.
             tally.unanswered += all - rejected;
             tally.slots.push((slot, false));
-            tally.fail(Some(200), words, rejected);
+            tally.fail(Some("partial success".into()), words, rejected);
         }
         Answer::Refused { status, words } => {
             tally.refused += all;

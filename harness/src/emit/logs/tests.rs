@@ -192,7 +192,10 @@ async fn refused_items_are_counted_with_the_words_of_the_server() {
     assert_eq!(outcome.acknowledged + outcome.refused, 2_345);
     assert_eq!(outcome.failures.len(), 1);
     let failure = &outcome.failures[0];
-    assert_eq!((failure.status, failure.records), (Some(429), outcome.refused));
+    assert_eq!(
+        (failure.status.as_deref(), failure.records),
+        (Some("429"), outcome.refused)
+    );
     assert!(failure.words.starts_with("kind: ["), "{failure:?}");
     let found = reconcile(&outcome.sent, &documents(&got.lock().unwrap()));
     assert_eq!(
@@ -220,7 +223,7 @@ async fn of_refused_requests_records_may_be_there_or_not() {
         .await
         .unwrap();
     assert!(outcome.refused > 0 && outcome.failures[0].words == "too much");
-    assert_eq!(outcome.failures[0].status, Some(429));
+    assert_eq!(outcome.failures[0].status.as_deref(), Some("429"));
     let all = documents(&got.lock().unwrap());
     assert!(reconcile(&outcome.sent, &all).exact());
     let uncertain: std::collections::HashSet<u64> =
@@ -633,7 +636,7 @@ fn a_report_reads_well() {
         replaced: 59_000,
         removed: 0,
         failures: vec![Failure {
-            status: Some(429),
+            status: Some("429".into()),
             words: "es_rejected_execution_exception: rejected execution".into(),
             times: 1_000,
             records: 1_000,
