@@ -397,10 +397,17 @@ fn enter_repeated(tally: &mut Tally, slot: Slot, answer: Answer) {
     match answer {
         Answer::Taken | Answer::Partial { .. } => {}
         Answer::Fates(fates) => {
-            for fate in fates {
+            for (number, fate) in (slot.first..).zip(fates) {
                 match fate {
                     Fate::Replaced | Fate::Refused { status: CONFLICT, .. } => tally.replaced += 1,
-                    Fate::Created => {}
+                    Fate::Created => {
+                        // What was refused at first is there now.
+                        if let Some(at) = tally.refused_records.iter().rposition(|other| *other == number) {
+                            tally.refused_records.swap_remove(at);
+                            tally.refused -= 1;
+                            tally.acknowledged += 1;
+                        }
+                    }
                     Fate::Refused { status, kind, reason } => tally.fail_item(status, kind, reason),
                 }
             }

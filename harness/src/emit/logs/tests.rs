@@ -173,6 +173,21 @@ async fn repeated_bulk_requests_are_told_from_first_ones() {
     assert_eq!(found.duplicated.len(), 2_345);
 }
 
+#[tokio::test]
+async fn what_a_repetition_brings_in_is_not_refused_any_more() {
+    let (endpoint, got) =
+        sink(|number, body| bulk_answer(body, |at, _| if number == 0 && at < 5 { 429 } else { 201 })).await;
+    let single = Load {
+        connections: 1,
+        ..load(bulk_to(endpoint, 1))
+    };
+    let outcome = send(single, CancellationToken::new()).await.unwrap();
+    assert_eq!((outcome.acknowledged, outcome.refused), (2_345, 0));
+    assert_eq!(outcome.failures[0].records, 5);
+    let found = reconcile(&outcome.sent, &documents(&got.lock().unwrap()));
+    assert!(found.lost.is_empty() && found.unexpected.is_empty(), "{found}");
+}
+
 /// Runs something after a value was made.
 trait After: Sized {
     fn clone_after(self, then: impl FnOnce()) -> Self {
