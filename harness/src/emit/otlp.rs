@@ -22,7 +22,7 @@ use crate::wait::until_scheduled;
 use crate::wire::otlp::Signal;
 
 mod answer;
-pub(crate) mod grpc;
+mod grpc;
 mod http;
 
 /// Longest that the answer to one request is waited for.

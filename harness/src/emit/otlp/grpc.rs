@@ -16,7 +16,7 @@ const WINDOW: u32 = 1 << 20;
 
 /// A client with one connection, made anew when it is lost.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(super) struct Client {
     url: Url,
     address: String,
     uri: Uri,

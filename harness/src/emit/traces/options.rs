@@ -319,3 +319,115 @@ pub fn write(ledger: &TraceLedger, out: impl Write) -> std::io::Result<()> {
     }
     out.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use rstest::rstest;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: TracesOptions,
+    }
+
+    const TO: [&str; 2] = ["--endpoint", "http://127.0.0.1:4317"];
+
+    fn options(arguments: &[&str]) -> Result<TracesOptions, clap::Error> {
+        Command::try_parse_from([&["emit"], arguments].concat()).map(|line| line.options)
+    }
+
+    #[test]
+    fn the_definition_of_the_options_is_sound() {
+        use clap::CommandFactory;
+        Command::command().debug_assert();
+    }
+
+    #[rstest]
+    #[case(&[], "required")]
+    #[case(&["--traces", "5", "--duration", "1s"], "cannot be used with")]
+    #[case(&["--traces", "5", "--ids", "x"], "cannot be used with")]
+    #[case(&["--traces", "0"], "not in 1..")]
+    #[case(&["--batch", "0"], "not in 1..")]
+    #[case(&["--protocol", "udp"], "possible values: grpc, http")]
+    fn bad_lines_are_refused_with_a_remedy(#[case] line: &[&str], #[case] remedy: &str) {
+        let given: &[&str] = if line.is_empty() { &[] } else { &TO };
+        let error = options(&[given, line].concat()).unwrap_err().to_string();
+        assert!(error.contains(remedy), "{error}");
+    }
+
+    #[rstest]
+    #[case(
+        "0123\n",
+        "1: `0123` is not a trace ID: give 32 hexadecimal digits, not all of them 0"
+    )]
+    #[case(
+        "00000000000000000000000000000001\n\n00000000000000000000000000000001\n",
+        "3: 00000000000000000000000000000001 stands in line 1 already: give each trace an ID of its own"
+    )]
+    fn bad_files_of_ids_are_refused_with_their_line(#[case] text: &str, #[case] words: &str) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ids");
+        std::fs::write(&path, text).unwrap();
+        let error = read_ids(&path).unwrap_err().to_string();
+        assert_eq!(error, format!("{}:{words}", path.display()));
+    }
+
+    #[test]
+    fn a_ledger_is_written_a_line_a_trace() {
+        let mut ledger = TraceLedger::default();
+        let id = TraceId([0xab; 16]);
+        let entry = super::super::ledger::Entry {
+            origin: "ml-service".into(),
+            spans: 3,
+            digest: 255,
+        };
+        ledger.enter(id, entry.clone());
+        let mut out = Vec::new();
+        write(&ledger, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::of(id, &entry));
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_report_reads_well() {
+        let report = EmitReport {
+            to: "http://127.0.0.1:4317/".into(),
+            protocol: Protocol::Grpc,
+            seed: Seed(1),
+            ledger: Summary {
+                traces: 1_000,
+                spans: 9_000,
+                origins: [("api-gateway".to_owned(), 900), ("ml-service".to_owned(), 100)].into(),
+                digest: 1,
+            },
+            requests: 6,
+            refused: 2_000,
+            unanswered: 0,
+            failures: vec![Failure {
+                status: Some("UNAVAILABLE".into()),
+                words: "data refused due to high memory usage".into(),
+                requests: 1,
+                items: 2_000,
+            }],
+            late: 2,
+            longest_delay: 0.0123,
+            intended_rate: 10_000.0,
+            achieved_rate: 9_000.0,
+            latency: Latency {
+                p50: 0.001,
+                p95: 0.002,
+                p99: 0.003,
+                max: 0.04,
+            },
+            bytes: 3_000_000,
+            seconds: 1.0,
+            cpu_seconds: 0.01,
+            spans_per_cpu_second: 1_100_000.0,
+        };
+        insta::assert_snapshot!(report);
+        insta::assert_json_snapshot!(report);
+    }
+}
