@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use harness::emit::logs::files::Rotation;
 use harness::emit::logs::{Destination, Load, send};
+use harness::emit::otlp::Protocol;
+use harness::emit::sink::{Keep, Sink};
 use harness::seed::Seed;
 use harness::shapes::Shapes;
 use harness::wire::bulk::Action;
@@ -66,8 +68,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shapes = Arc::new(Shapes::load(&shapes)?);
     let folder = tempfile::tempdir()?;
     let items = vec![r#"{"index":{"status":201}}"#; BATCH].join(",");
+    let sink = Sink::start(Keep::Count)?;
     let destinations = [
-        ("otlp", Destination::Otlp(receiver("")?)),
+        (
+            "grpc",
+            Destination::Otlp {
+                endpoint: format!("http://{}", sink.grpc()).parse()?,
+                protocol: Protocol::Grpc,
+            },
+        ),
+        (
+            "otlp",
+            Destination::Otlp {
+                endpoint: receiver("")?,
+                protocol: Protocol::Http,
+            },
+        ),
         ("loki", Destination::Loki(receiver("")?)),
         (
             "files",

@@ -1,3 +1,4 @@
 //! Judging, pure: from what was observed to whether it is inside its bound.
 
 pub mod alerts;
+pub mod sampling;

@@ -448,7 +448,7 @@ async fn post(client: &reqwest::Client, endpoint: &Url, body: Bytes) -> Result<(
 }
 
 /// An error down to its cause, without the address that the message names anyway.
-pub(super) fn causes(error: &reqwest::Error) -> String {
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() {
         format!("no answer within {} s", ANSWER_BOUND.as_secs())
     } else if error.is_connect() {

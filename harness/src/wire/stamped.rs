@@ -207,6 +207,16 @@ impl Stamped {
         }
     }
 
+    /// The batch with these bytes before it.
+    #[must_use]
+    pub fn prefixed(mut self, prefix: &[u8]) -> Self {
+        self.body.splice(0..0, prefix.iter().copied());
+        for (at, _) in &mut self.places {
+            *at += prefix.len();
+        }
+        self
+    }
+
     /// Number of records.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -12,12 +12,14 @@ use prost::Message;
 use super::model::{Kind, Shape, Stream};
 use super::plan::{Form, Plan, Slot, templates};
 use super::{LogsError, Tally};
+use crate::emit::otlp::{self as otlp_client, Endpoint, OtlpError, Protocol};
 use crate::emit::remote_write::{causes, client};
 use crate::wait::until_scheduled;
 use crate::wire::bulk::{self, Action, Fate};
 use crate::wire::loki_push;
+use crate::wire::otlp::batch::PREFIX;
 use crate::wire::otlp::logs::{self as otlp, Emitter, Prepared};
-use crate::wire::otlp::{self as otlp_common, ExportResponse, KeyValue, Resource, RpcStatus};
+use crate::wire::otlp::{self as otlp_common, ExportResponse, KeyValue, Resource, RpcStatus, Signal};
 use crate::wire::stamped::{Stamped, Template};
 
 /// So much of a server's words is kept.
@@ -34,7 +36,7 @@ pub(super) enum Exchange {
         repeats: u32,
     },
     Loki,
-    Otlp,
+    Otlp(Protocol),
 }
 
 /// What an answer says.
@@ -56,21 +58,21 @@ impl Exchange {
         match self {
             Self::Bulk { .. } => bulk::CONTENT_TYPE,
             Self::Loki => loki_push::CONTENT_TYPE,
-            Self::Otlp => otlp_common::CONTENT_TYPE,
+            Self::Otlp(_) => otlp_common::CONTENT_TYPE,
         }
     }
 
     pub(super) fn form(&self) -> Form {
         match self {
             Self::Bulk { .. } => Form::Document,
-            Self::Loki | Self::Otlp => Form::Line,
+            Self::Loki | Self::Otlp(_) => Form::Line,
         }
     }
 
     fn repeats(&self) -> u32 {
         match self {
             Self::Bulk { repeats, .. } => *repeats,
-            Self::Loki | Self::Otlp => 0,
+            Self::Loki | Self::Otlp(_) => 0,
         }
     }
 
@@ -105,7 +107,7 @@ impl Exchange {
                 }
                 loki_push::lay_out(&streams.into_iter().map(|(_, stream)| stream).collect::<Vec<_>>())
             }
-            Self::Otlp => {
+            Self::Otlp(protocol) => {
                 let mut emitters: Vec<(usize, Emitter)> = Vec::new();
                 let shapes = plan.shapes(slot);
                 for ((_, number, body), (stream, shape)) in records.iter().zip(shapes) {
@@ -121,12 +123,18 @@ impl Exchange {
                         )),
                     }
                 }
-                otlp::lay_out(
-                    &emitters
-                        .into_iter()
-                        .map(|(_, emitter)| emitter)
-                        .collect::<Vec<_>>(),
-                )
+                let emitters: Vec<Emitter> = emitters.into_iter().map(|(_, emitter)| emitter).collect();
+                let batch = otlp::lay_out(&emitters);
+                match protocol {
+                    Protocol::Http => batch,
+                    Protocol::Grpc => {
+                        // Not compressed, and the length; servers refuse far shorter messages than 4 GiB.
+                        let length = u32::try_from(batch.body().len()).unwrap_or(u32::MAX);
+                        let mut prefix = [0; PREFIX];
+                        prefix[1..].copy_from_slice(&length.to_be_bytes());
+                        batch.prefixed(&prefix)
+                    }
+                }
             }
         }
     }
@@ -146,7 +154,7 @@ impl Exchange {
                 },
             },
             Self::Loki => Answer::Taken,
-            Self::Otlp => match ExportResponse::decode(body) {
+            Self::Otlp(_) => match ExportResponse::decode(body) {
                 Ok(ExportResponse {
                     partial_success: Some(partial),
                 }) if partial.rejected > 0 => Answer::Partial {
@@ -163,7 +171,7 @@ impl Exchange {
     fn words(&self, body: &[u8]) -> String {
         let text = match self {
             // A refusal has the form of the request.
-            Self::Otlp => RpcStatus::decode(body)
+            Self::Otlp(_) => RpcStatus::decode(body)
                 .ok()
                 .map(|status| status.message)
                 .filter(|message| !message.is_empty()),
@@ -209,9 +217,15 @@ fn prepared<'a>(shape: &Shape, body: &'a Template) -> Prepared<'a> {
     }
 }
 
+/// What requests travel by.
+enum Client {
+    Http(reqwest::Client),
+    Grpc(otlp_client::Client),
+}
+
 /// One connection with the batches that it sends.
 struct Connection {
-    client: reqwest::Client,
+    client: Client,
     endpoint: Url,
     exchange: Exchange,
     batches: Vec<(usize, Stamped)>,
@@ -236,7 +250,15 @@ pub(super) async fn send(
     let mut connections = Vec::new();
     for number in 0..plan.connections() {
         connections.push(Connection {
-            client: client()?,
+            client: match exchange {
+                Exchange::Otlp(Protocol::Grpc) => Client::Grpc(otlp_client::Client::new(&Endpoint {
+                    url: endpoint.clone(),
+                    protocol: Protocol::Grpc,
+                    signal: Signal::Logs,
+                    headers: Vec::new(),
+                })?),
+                _ => Client::Http(client()?),
+            },
             endpoint: endpoint.clone(),
             exchange: exchange.clone(),
             batches: (number..plan.groups())
@@ -325,8 +347,25 @@ impl Connection {
     }
 
     async fn post(&self, body: Bytes, sent: usize) -> Answer {
-        let request = self
-            .client
+        match &self.client {
+            Client::Http(client) => self.post_http(client, body, sent).await,
+            Client::Grpc(client) => match client.export(body).await {
+                Ok(taken) if taken.rejected > 0 => Answer::Partial {
+                    rejected: taken.rejected,
+                    words: taken.words,
+                },
+                Ok(_) => Answer::Taken,
+                Err(OtlpError::Refused { status, words, .. }) => Answer::Refused { status, words },
+                Err(OtlpError::Unreachable { why, .. }) => Answer::None { why },
+                Err(error) => Answer::None {
+                    why: error.to_string(),
+                },
+            },
+        }
+    }
+
+    async fn post_http(&self, client: &reqwest::Client, body: Bytes, sent: usize) -> Answer {
+        let request = client
             .post(self.endpoint.clone())
             .header(CONTENT_TYPE, self.exchange.content_type())
             .body(body);

@@ -1,5 +1,7 @@
+use super::options::{LogsOptions, LogsReport, Way, run};
 use super::records::{ReadError, Record, digest_json, reconcile, reconcile_records};
 use super::*;
+use crate::emit::sink::{Keep, Sink};
 use crate::wire::otlp::logs::ExportLogs;
 use crate::wire::otlp::text_of;
 use crate::wire::{bulk, container_log, loki_push};
@@ -78,6 +80,10 @@ fn bulk_to(endpoint: Url, repeats: u32) -> Destination {
         suffix: Some("now".into()),
         repeats,
     }
+}
+
+fn otlp_to(endpoint: Url, protocol: Protocol) -> Destination {
+    Destination::Otlp { endpoint, protocol }
 }
 
 /// The answer of a server that takes everything but the items for which `status` gives another one.
@@ -280,15 +286,10 @@ async fn loki_gets_what_the_ledger_says_in_the_order_of_its_streams() {
     assert!(found.exact() && found.sent == 2_345, "{found}");
 }
 
-#[tokio::test]
-async fn otlp_gets_what_the_ledger_says() {
-    let (endpoint, got) = sink(|_, _| (StatusCode::OK, Vec::new())).await;
-    let outcome = send(load(Destination::Otlp(endpoint)), CancellationToken::new())
-        .await
-        .unwrap();
+fn otlp_records(requests: impl IntoIterator<Item = Body>) -> Vec<Record> {
     let mut arrived = Vec::new();
-    for body in got.lock().unwrap().iter() {
-        for logs in ExportLogs::decode(body.clone()).unwrap().resource_logs {
+    for body in requests {
+        for logs in ExportLogs::decode(body).unwrap().resource_logs {
             let resource = logs.resource.unwrap();
             let label = |name: &str| text_of(&resource.attributes, &name.replace('_', "."));
             for record in &logs.scope_logs[0].log_records {
@@ -308,7 +309,28 @@ async fn otlp_gets_what_the_ledger_says() {
             }
         }
     }
-    let found = reconcile(&outcome.sent, &arrived);
+    arrived
+}
+
+#[tokio::test]
+async fn otlp_gets_what_the_ledger_says() {
+    let (endpoint, got) = sink(|_, _| (StatusCode::OK, Vec::new())).await;
+    let outcome = send(load(otlp_to(endpoint, Protocol::Http)), CancellationToken::new())
+        .await
+        .unwrap();
+    let found = reconcile(&outcome.sent, &otlp_records(got.lock().unwrap().clone()));
+    assert!(found.exact() && found.sent == 2_345, "{found}");
+}
+
+#[tokio::test]
+async fn otlp_over_grpc_gets_what_the_ledger_says() {
+    let sink = Sink::start(Keep::Whole).unwrap();
+    let endpoint: Url = format!("http://{}", sink.grpc()).parse().unwrap();
+    let outcome = send(load(otlp_to(endpoint, Protocol::Grpc)), CancellationToken::new())
+        .await
+        .unwrap();
+    let requests = sink.requests().into_iter().map(|request| request.message);
+    let found = reconcile(&outcome.sent, &otlp_records(requests));
     assert!(found.exact() && found.sent == 2_345, "{found}");
 }
 
@@ -324,7 +346,7 @@ async fn records_that_otlp_rejects_are_counted() {
         (StatusCode::OK, answer.encode_to_vec())
     })
     .await;
-    let outcome = send(load(Destination::Otlp(endpoint)), CancellationToken::new())
+    let outcome = send(load(otlp_to(endpoint, Protocol::Http)), CancellationToken::new())
         .await
         .unwrap();
     assert_eq!((outcome.refused, outcome.unanswered), (7, 93));
@@ -620,7 +642,7 @@ fn the_definition_of_the_options_is_sound() {
 #[tokio::test]
 async fn an_unknown_service_is_named_with_those_that_are_there() {
     let options = options(&["--files", "/nowhere", "--service", "gatevay"]).unwrap();
-    let error = run_until(options, shapes(), CancellationToken::new())
+    let error = run(options, shapes(), CancellationToken::new())
         .await
         .unwrap_err();
     assert_eq!(
