@@ -2,14 +2,24 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use harness::emit::logs::files::Rotation;
+use harness::emit::logs::model::{Shape, Stream};
+use harness::emit::logs::plan::{Plan, Slot};
+use harness::emit::logs::{Destination, Load};
 use harness::emit::player::model::Model;
 use harness::seed::Seed;
 use harness::shapes::Shapes;
+use harness::wire::bulk::{self, Action, Item};
 use harness::wire::exposition::Format;
+use harness::wire::otlp::Resource;
+use harness::wire::otlp::logs::{self as otlp, Emitter, Prepared};
 use harness::wire::remote_write::batch::{Batch, Labels};
 use harness::wire::remote_write::{TimeSeries, WriteRequest, decode, encode};
+use harness::wire::stamped::Template;
+use harness::wire::{container_log, loki_push};
 use indexmap::IndexMap;
 
 const SERIES: u32 = 2_000;
@@ -114,5 +124,71 @@ fn exposition(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, remote_write, exposition);
+fn logs(criterion: &mut Criterion) {
+    let shapes = Shapes::parse(Path::new("shapes"), SHAPES).unwrap_or_else(|error| exit(&error));
+    let destination = Destination::Files {
+        folder: "logs".into(),
+        rotation: Rotation::default(),
+    };
+    let load = Load::new(destination, Arc::new(shapes), Seed(1));
+    let plan = Plan::new(&load).unwrap_or_else(|error| exit(&error));
+    let Some(slot) = plan.slot(0, 0) else { return };
+    let templates = |form: fn(&Shape, &Stream) -> Template| -> Vec<Template> {
+        plan.shapes(slot)
+            .map(|(stream, shape)| form(shape, stream))
+            .collect()
+    };
+    let (lines, documents) = (templates(Shape::line), templates(Shape::document));
+    let mut group = criterion.benchmark_group("logs");
+    group.throughput(Throughput::Elements(slot.count as u64));
+    let bulk = || {
+        bulk::lay_out(
+            Action::Index,
+            documents.iter().map(|document| Item {
+                index: "app-2026.08.01",
+                document,
+            }),
+        )
+    };
+    let otlp = || {
+        otlp::lay_out(&[Emitter {
+            resource: Resource::default(),
+            records: lines
+                .iter()
+                .map(|body| Prepared {
+                    severity: 9,
+                    severity_text: "info",
+                    traced: true,
+                    body,
+                })
+                .collect(),
+        }])
+    };
+    let loki = || {
+        loki_push::lay_out(&[loki_push::Stream {
+            labels: "{app=\"gateway\"}",
+            lines: lines.iter().collect(),
+        }])
+    };
+    let files = || container_log::lay_out(&lines, container_log::LONGEST);
+    group.bench_function("prepare_otlp", |bencher| bencher.iter(|| black_box(otlp())));
+    for (name, mut batch) in [
+        ("stamp_bulk", bulk()),
+        ("stamp_otlp", otlp()),
+        ("stamp_loki", loki()),
+        ("stamp_files", files()),
+    ] {
+        let mut round = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                round += 1;
+                batch.stamp(plan.stamps(Slot { round, ..slot }, 1_800_000_000_000_000_000));
+                black_box(batch.body().len())
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, remote_write, exposition, logs);
 criterion_main!(benches);

@@ -50,6 +50,17 @@ pub enum Drawing {
         /// The rows, each a distribution of its own.
         rows: Vec<LatencyRow>,
     },
+    /// Hash buckets of a sampler: those below the edge are kept, all others dropped.
+    Buckets {
+        /// Title of the picture.
+        title: String,
+        /// Number of buckets.
+        buckets: u32,
+        /// The first bucket that is dropped.
+        edge: u32,
+        /// The buckets that traces fell into, in their order.
+        seen: Vec<BucketMark>,
+    },
 }
 
 /// One distribution of a latency picture.
@@ -83,6 +94,18 @@ pub struct LatencyMark {
     /// The budget on the machine it was measured on; none where that is too slow to judge on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<f64>,
+}
+
+/// What was seen of one bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BucketMark {
+    /// Number of the bucket, from 0.
+    pub bucket: u32,
+    /// Its traces that were kept.
+    pub kept: u64,
+    /// Its traces that were dropped.
+    pub dropped: u64,
 }
 
 /// One block of a block map.

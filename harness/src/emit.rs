@@ -6,10 +6,14 @@
 pub mod backfill;
 pub mod drain;
 pub mod ledger;
+pub mod logs;
 pub mod metrics;
 pub mod one_core;
+pub mod otlp;
 pub mod player;
 pub mod queries;
 pub mod remote_write;
 pub mod schedule;
+pub mod sink;
 pub mod target;
+pub mod traces;

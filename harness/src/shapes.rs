@@ -15,6 +15,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+use crate::units::Ratio;
+
 /// All emitted shapes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +42,9 @@ pub struct Service {
     pub instances: u32,
     /// What each instance exposes.
     pub metrics: Vec<Metric>,
+    /// What it does in traces; nothing where it is not instrumented.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<Operation>,
 }
 
 fn one() -> u32 {
@@ -52,6 +57,69 @@ impl Service {
     pub fn key(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+}
+
+/// One operation of a service, as its spans show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// Name of its spans.
+    pub operation: String,
+    /// What begins it.
+    #[serde(default)]
+    pub kind: OperationKind,
+    /// How often traces start with it, in relation to the other operations that start some; 0 for none.
+    #[serde(default)]
+    pub starts: u32,
+    /// Median of the time it spends by itself, without what it calls, in seconds (log-normal).
+    pub median: f64,
+    /// Standard deviation of the logarithm of that time.
+    pub spread: f64,
+    /// Share of its runs that fail by themselves; a failed call fails its caller too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Ratio>,
+    /// Share of its runs that take the slow path, 20 times as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<Ratio>,
+    /// Attributes of its spans.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub attributes: IndexMap<String, String>,
+    /// What it calls, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
+}
+
+/// What begins an operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationKind {
+    /// A request.
+    #[default]
+    Server,
+    /// A message; its span links to the trace that the message may come from.
+    Consumer,
+    /// The service itself, for example on a schedule.
+    Internal,
+}
+
+/// A call of an operation: of another service that is played, or of something that has no spans of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Name of the called service, for a service that is played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Its operation; without a service, the name of the caller's span.
+    pub operation: String,
+    /// Share of the caller's runs that make the call; all where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Ratio>,
+    /// Without a service: median of the call's time, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median: Option<f64>,
+    /// Attributes of the caller's span.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub attributes: IndexMap<String, String>,
 }
 
 /// One metric family.

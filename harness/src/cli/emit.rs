@@ -6,10 +6,17 @@ use super::{CliError, Shell, print};
 use crate::emit::metrics::{MetricsOptions, run_until};
 use crate::verdict::Exit;
 
+mod logs;
+mod traces;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum EmitCommand {
     /// Metrics: by remote write, as a scrape target, or as a file for backfilling
     Metrics(MetricsArgs),
+    /// Logs: as Elasticsearch bulk documents, to Loki, as OTLP, or as container log files
+    Logs(logs::LogsArgs),
+    /// Traces: over OTLP, of a seeded topology of services
+    Traces(traces::TracesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -22,7 +29,14 @@ pub(super) struct MetricsArgs {
 }
 
 pub(super) async fn emit(command: EmitCommand, shell: &Shell) -> Result<Exit, CliError> {
-    let EmitCommand::Metrics(args) = command;
+    match command {
+        EmitCommand::Metrics(args) => metrics(args, shell).await,
+        EmitCommand::Logs(args) => logs::logs(args, shell).await,
+        EmitCommand::Traces(args) => traces::traces(args, shell).await,
+    }
+}
+
+async fn metrics(args: MetricsArgs, shell: &Shell) -> Result<Exit, CliError> {
     let report = run_until(args.options, shell.cancel.clone(), &shell.progress)
         .await
         .map_err(|error| CliError::Environment(error.to_string()))?;

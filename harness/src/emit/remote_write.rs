@@ -146,7 +146,7 @@ pub struct Latency {
 
 impl Latency {
     /// Nearest-rank percentiles of durations in microseconds.
-    fn of(mut microseconds: Vec<u64>) -> Self {
+    pub(crate) fn of(mut microseconds: Vec<u64>) -> Self {
         microseconds.sort_unstable();
         let rank = |percent: usize| {
             let rank = (microseconds.len() * percent).div_ceil(100).max(1);
@@ -328,7 +328,7 @@ async fn send_here(load: Load, stop: CancellationToken) -> Result<Outcome, SendE
 }
 
 /// A client with one connection, for loads and pushes alike.
-fn client() -> Result<reqwest::Client, SendError> {
+pub(super) fn client() -> Result<reqwest::Client, SendError> {
     // Another provider that is installed already serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -448,7 +448,7 @@ async fn post(client: &reqwest::Client, endpoint: &Url, body: Bytes) -> Result<(
 }
 
 /// An error down to its cause, without the address that the message names anyway.
-fn causes(error: &reqwest::Error) -> String {
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut text = if error.is_timeout() {
         format!("no answer within {} s", ANSWER_BOUND.as_secs())
     } else if error.is_connect() {

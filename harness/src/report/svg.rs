@@ -7,6 +7,7 @@
 
 mod axis;
 mod block_map;
+mod buckets;
 mod canvas;
 mod coverage;
 mod distribution;
@@ -47,6 +48,12 @@ pub(super) fn draw(drawing: &Drawing) -> Sketch {
         Drawing::Coverage { title, cells } => coverage::draw(title, cells),
         Drawing::Distribution { title, unit, rows } => distribution::draw(title, unit, rows),
         Drawing::Latencies { title, rows } => latency::draw(title, rows),
+        Drawing::Buckets {
+            title,
+            buckets,
+            edge,
+            seen,
+        } => buckets::draw(title, *buckets, *edge, seen),
     }
 }
 
@@ -54,7 +61,7 @@ pub(super) fn draw(drawing: &Drawing) -> Sketch {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::drawing::{BlockMark, Cell, DistributionRow, Lane, LatencyMark, LatencyRow, Mark};
+    use crate::drawing::{BlockMark, BucketMark, Cell, DistributionRow, Lane, LatencyMark, LatencyRow, Mark};
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = f64> {
@@ -132,9 +139,26 @@ mod tests {
             prop::collection::vec(percentile, 0..3),
         )
             .prop_map(|(label, values, marks)| LatencyRow { label, values, marks });
+        let bucket = (0u32..40, 0u64..3, 0u64..3).prop_map(|(bucket, kept, dropped)| BucketMark {
+            bucket,
+            kept,
+            dropped,
+        });
         prop_oneof![
             (text(), prop::collection::vec(latencies, 0..3))
                 .prop_map(|(title, rows)| Drawing::Latencies { title, rows }),
+            (
+                text(),
+                0u32..20_000,
+                0u32..20_000,
+                prop::collection::vec(bucket, 0..5)
+            )
+                .prop_map(|(title, buckets, edge, seen)| Drawing::Buckets {
+                    title,
+                    buckets,
+                    edge,
+                    seen
+                }),
             (text(), value(), prop::collection::vec(block, 0..5))
                 .prop_map(|(title, edge, blocks)| Drawing::BlockMap { title, edge, blocks }),
             (text(), prop::collection::vec(lane, 0..3))

@@ -165,7 +165,12 @@ fn answers(plan: &Plan, first: &[Asked<usize>], asked: &[Asked<usize>], findings
     };
     let all = || first.iter().chain(asked);
     let refused: Vec<String> = all()
-        .filter_map(|one| one.answer.as_ref().err().map(|why| format!("{}: {why}", name(one))))
+        .filter_map(|one| {
+            one.answer
+                .as_ref()
+                .err()
+                .map(|why| format!("{}: {why}", name(one)))
+        })
         .collect();
     findings.push(
         Finding::of(format!("answers to {}", plan.what))
@@ -202,7 +207,11 @@ fn answers(plan: &Plan, first: &[Asked<usize>], asked: &[Asked<usize>], findings
     });
     findings.push(
         Finding::of(format!("data in the answers to {}", plan.what))
-            .declared(format!("{} of {} questions ask for data that is there", expected.len(), plan.questions.len()))
+            .declared(format!(
+                "{} of {} questions ask for data that is there",
+                expected.len(),
+                plan.questions.len()
+            ))
             .observed(format!("{} of them come back empty", empty.len()))
             .bound("none empty, and every answer as large as the first")
             .judge(empty.is_empty() && differs.is_none(), || match differs {
@@ -230,7 +239,10 @@ fn percentiles(
         let Some(budget) = machine.budget(one.budget.most) else {
             findings.push(finding.verdict(
                 Verdict::Environment,
-                format!("{}: latencies say nothing about the stack", machine.words(one.budget.most)),
+                format!(
+                    "{}: latencies say nothing about the stack",
+                    machine.words(one.budget.most)
+                ),
             ));
             continue;
         };

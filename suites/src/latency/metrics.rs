@@ -75,12 +75,15 @@ pub(super) async fn load(
     server.start().await?;
 
     let blocks = server.client().blocks().await?;
-    let sum = |each: &dyn Fn(&harness::component::prometheus::Block) -> u64| blocks.iter().map(each).sum::<u64>();
+    let sum =
+        |each: &dyn Fn(&harness::component::prometheus::Block) -> u64| blocks.iter().map(each).sum::<u64>();
     let samples: u64 = written.iter().map(|one| one.samples).sum();
     let series = written.iter().map(|one| (one.min_time, one.series));
     let mut by_block = std::collections::BTreeMap::new();
     for (at, count) in series {
-        *by_block.entry(at / milliseconds(Duration::from_secs(3600))).or_insert(0) += count;
+        *by_block
+            .entry(at / milliseconds(Duration::from_secs(3600)))
+            .or_insert(0) += count;
     }
     findings.push(
         Finding::of("data that is asked for")
@@ -88,7 +91,11 @@ pub(super) async fn load(
                 "{span} of {} series: {samples} samples",
                 by_block.values().max().copied().unwrap_or(0u64)
             ))
-            .effective(format!("{} samples in {} blocks", sum(&|one| one.samples), blocks.len()))
+            .effective(format!(
+                "{} samples in {} blocks",
+                sum(&|one| one.samples),
+                blocks.len()
+            ))
             .bound("all of it loaded")
             .judge(sum(&|one| one.samples) == samples, || {
                 "the server has not loaded what was written".to_owned()
@@ -179,7 +186,9 @@ async fn limits(context: &Context, server: &Prometheus, findings: &mut Findings)
             Finding::of(format!("limit of a query, {flag}"))
                 .declared(&declared)
                 .effective(&effective)
-                .judge(same, || format!("the server runs with {effective}, {declared} is declared")),
+                .judge(same, || {
+                    format!("the server runs with {effective}, {declared} is declared")
+                }),
         );
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! `conform emit metrics` in its three ways: what its ledger says is what a real Prometheus has.
+//! `conform emit`: what its ledger says is what the receiver has. Metrics go to a real Prometheus in
+//! their three ways, traces to the OTLP receiver that we play, logs into files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,11 @@ use std::process::{Child, Command, Stdio};
 
 use harness::component::prometheus::Prometheus;
 use harness::emit::ledger::Ledger;
+use harness::emit::logs;
+use harness::emit::logs::records::Record;
+use harness::emit::sink::{Keep, Reply, Sink};
+use harness::emit::traces::ledger::Line;
+use harness::wire::container_log;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -269,6 +275,239 @@ fn an_address_that_is_taken_is_named() {
         ended.verdict_line().starts_with(&format!(
             "{address} cannot be listened on: Address already in use"
         )),
+        "{ended}"
+    );
+}
+
+/// The lines of a ledger's file.
+fn lines(path: &Path) -> Vec<Line> {
+    let text = fs::read_to_string(path).expect("the ledger was written");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("each line is an entry"))
+        .collect()
+}
+
+#[test]
+fn the_ledger_of_traces_is_what_the_receiver_has() {
+    let ground = Ground::new();
+    for protocol in ["grpc", "http"] {
+        let sink = Sink::start(Keep::Ledger).expect("a sink can be started");
+        let address = if protocol == "grpc" {
+            sink.grpc()
+        } else {
+            sink.http()
+        };
+        let file = ground.path().join(format!("{protocol}.jsonl"));
+        let ended = ground.run([
+            "emit",
+            "traces",
+            "--json",
+            "--endpoint",
+            &format!("http://{address}"),
+            "--protocol",
+            protocol,
+            "--traces",
+            "5000",
+            "--rate",
+            "100000",
+            "--service",
+            "ml-service",
+            "--seed",
+            "00000000000000ff",
+            "--ledger",
+            &file.display().to_string(),
+        ]);
+        let report = report(&ended);
+        let has = sink.ledger();
+        assert_eq!(
+            serde_json::to_value(has.summary()).expect("a summary is JSON"),
+            report["ledger"]
+        );
+        assert_eq!(
+            report["ledger"]["origins"],
+            serde_json::json!({"ml-service": 5000})
+        );
+        assert_eq!(report["seed"], "00000000000000ff");
+        let written = lines(&file);
+        assert_eq!(written.len(), 5000);
+        for line in written {
+            let entry = &has.traces()[&line.trace_id];
+            assert_eq!(line, Line::of(line.trace_id, entry));
+        }
+    }
+}
+
+#[test]
+fn traces_have_the_ids_that_were_chosen() {
+    let ground = Ground::new();
+    let sink = Sink::start(Keep::Ledger).expect("a sink can be started");
+    let ids: Vec<String> = (1..=300u32).map(|number| format!("{number:032x}")).collect();
+    let file = ground.path().join("ids");
+    fs::write(&file, ids.join("\n")).expect("a file can be written");
+    let ended = ground.run([
+        "emit",
+        "traces",
+        "--endpoint",
+        &format!("http://{}", sink.grpc()),
+        "--ids",
+        &file.display().to_string(),
+    ]);
+    assert_eq!(ended.code, 0, "{ended}");
+    let mut has: Vec<String> = sink.ledger().traces().keys().map(ToString::to_string).collect();
+    has.sort_unstable();
+    assert_eq!(has, ids);
+}
+
+#[test]
+fn refused_spans_are_counted_with_the_receivers_words_and_the_run_fails() {
+    let ground = Ground::new();
+    let sink = Sink::start(Keep::Ledger).expect("a sink can be started");
+    sink.answer(
+        Reply::Refuse {
+            grpc: 14,
+            http: 503,
+            words: "data refused due to high memory usage".into(),
+        },
+        Some(1),
+    );
+    let ended = ground.run([
+        "emit",
+        "traces",
+        "--json",
+        "--endpoint",
+        &format!("http://{}", sink.grpc()),
+        "--traces",
+        "1000",
+        "--rate",
+        "100000",
+    ]);
+    assert_eq!(ended.code, 1, "{ended}");
+    let report: Value = serde_json::from_str(&ended.stdout).expect("it prints JSON");
+    assert_eq!(report["failures"][0]["status"], "UNAVAILABLE");
+    assert_eq!(
+        report["failures"][0]["words"],
+        "data refused due to high memory usage"
+    );
+    assert_eq!(
+        report["ledger"],
+        serde_json::to_value(sink.ledger().summary()).expect("a summary is JSON")
+    );
+}
+
+#[test]
+fn a_receiver_that_is_not_there_is_named() {
+    let ground = Ground::new();
+    for protocol in ["grpc", "http"] {
+        let ended = ground.run([
+            "emit",
+            "traces",
+            "--endpoint",
+            "http://127.0.0.1:1",
+            "--protocol",
+            protocol,
+            "--traces",
+            "1",
+        ]);
+        assert_eq!(ended.code, 3, "{ended}");
+        let says = ended.verdict_line().to_lowercase();
+        assert!(
+            says.contains("127.0.0.1:1") && says.contains("connection refused"),
+            "{ended}"
+        );
+    }
+}
+
+/// Every record in a folder of container logs, entered as the sender would.
+fn ledger_of_files(folder: &Path) -> logs::Ledger {
+    let inside = |folder: &Path| -> Vec<std::path::PathBuf> {
+        fs::read_dir(folder)
+            .expect("a folder can be read")
+            .map(|entry| entry.expect("an entry can be read").path())
+            .collect()
+    };
+    let name = |path: &Path| {
+        path.file_name()
+            .expect("a path has a name")
+            .to_string_lossy()
+            .into_owned()
+    };
+    let mut ledger = logs::Ledger::default();
+    for pod in inside(folder) {
+        let parts: Vec<String> = name(&pod).split('_').map(str::to_owned).collect();
+        for container in inside(&pod) {
+            let stream = format!("{}/{}/{}", parts[0], parts[1], name(&container));
+            for file in inside(&container) {
+                let bytes = fs::read(file).expect("a file can be read");
+                for (_, line) in container_log::decode(&bytes).expect("it is a container log") {
+                    ledger.enter(&Record::of_line(stream.as_str(), &line).expect("a line is a record"));
+                }
+            }
+        }
+    }
+    ledger.streams.sort_unstable_keys();
+    ledger
+}
+
+#[test]
+fn container_log_files_hold_what_the_ledger_says() {
+    let ground = Ground::new();
+    let folder = ground.path().join("pods");
+    let ended = ground.run([
+        "emit",
+        "logs",
+        "--json",
+        "--files",
+        &folder.to_string_lossy(),
+        "--rate",
+        "20000",
+        "--count",
+        "30000",
+        "--file-size",
+        "256KiB",
+        "--file-count",
+        "1000",
+        "--seed",
+        "c0ffee",
+    ]);
+    let report = report(&ended);
+    let has = serde_json::to_value(ledger_of_files(&folder)).expect("a ledger is JSON");
+    assert_eq!(has["total"]["records"], 30_000);
+    assert_eq!(has, report["ledger"]);
+}
+
+#[test]
+fn logs_for_a_server_that_is_not_there_are_not_passed_for_sent() {
+    let ground = Ground::new();
+    for (way, path) in [
+        ("--bulk", "_bulk"),
+        ("--loki", "loki/api/v1/push"),
+        ("--otlp", "v1/logs"),
+    ] {
+        let ended = ground.run(["emit", "logs", way, "http://127.0.0.1:1", "--count", "10"]);
+        assert_eq!(ended.code, 3, "{ended}");
+        let expected =
+            format!("http://127.0.0.1:1/{path} cannot be reached: no connection: Connection refused");
+        assert!(ended.verdict_line().starts_with(&expected), "{ended}");
+    }
+}
+
+#[test]
+fn a_service_that_does_not_log_is_named_with_those_that_do() {
+    let ground = Ground::new();
+    let folder = ground.path().join("pods");
+    let ended = ground.run([
+        "emit",
+        "logs",
+        "--files",
+        &folder.to_string_lossy(),
+        "--service",
+        "api-gatevay",
+    ]);
+    assert_eq!(ended.code, 3, "{ended}");
+    assert!(
+        ended
+            .verdict_line()
+            .starts_with("there is no service `api-gatevay`: give one of api-gateway, auth-service"),
         "{ended}"
     );
 }
