@@ -80,7 +80,12 @@ async fn emission(session: &Session) -> Option<Figure> {
         .ok()? as f64;
     let drain = Drain::start().ok()?;
     let endpoint = format!("http://{}/", drain.address()).parse().ok()?;
-    let mut load = Load::new(endpoint, SERIES, EMISSION, session.options.seed.derive("emission"));
+    let mut load = Load::new(
+        endpoint,
+        SERIES,
+        EMISSION,
+        session.options.seed.derive("emission"),
+    );
     load.rate = bound;
     load.batch = BATCH;
     let sent = remote_write::send(load, CancellationToken::new()).await.ok()?;
