@@ -16,12 +16,13 @@ use harness::component::prometheus::{Labels, Prometheus};
 use harness::deploy::{Rule, RuleGroup, RuleKind};
 use harness::drawing::{Cell, Drawing};
 use harness::finding::{Finding, Findings};
-use harness::judge::alerts::expression::{Selector, selectors};
+use harness::judge::alerts::expression::{Matcher, Selector, selectors};
 use harness::mutant::{Edit, Mutant};
 use harness::stack::Capability;
 use harness::units::Span;
 use harness::verdict::{Level, Verdict};
 use harness::wait::{Look, Wait};
+use regex::Regex;
 
 use super::path::now;
 use super::tree;
@@ -205,9 +206,9 @@ async fn ask(context: &Context, groups: &[RuleGroup], selector: &Selector) -> Re
         .flat_map(|group| &group.rules)
         .find(|rule| rule.kind == RuleKind::Recording && rule.name == metric);
     let all = prometheus.series(&[metric], from, to).await?;
-    if let Some(rule) = recorded
-        && all.is_empty()
-    {
+    // A window fills for one target before it fills for another, so that some series of a rule may be
+    // there and others not yet: its inputs tell.
+    if let Some(rule) = recorded {
         return computed(prometheus, rule, selector, from, to).await;
     }
     if all.is_empty() {
@@ -232,13 +233,17 @@ async fn computed(
             // Judged where that rule's own selectors are.
             continue;
         }
-        for matcher in selector.matchers.iter().filter(|m| m.operator == "=") {
-            let values = values(&series, &matcher.label);
-            if !values.contains(matcher.value.as_str()) {
+        for matcher in &selector.matchers {
+            let mut values = values(&series, &matcher.label);
+            if let Some(label) = rule.labels.get(&matcher.label) {
+                values = BTreeSet::from([label.as_str()]);
+            }
+            if !values.iter().any(|value| fits(matcher, value)) {
                 return Ok(Answer::Missing(format!(
-                    "{} has no {}={:?}: its inputs have {}",
+                    "{} has no {}{}{:?}: its inputs have {}",
                     rule.name,
                     matcher.label,
+                    matcher.operator,
                     matcher.value,
                     shown(&values)
                 )));
@@ -246,6 +251,18 @@ async fn computed(
         }
     }
     Ok(Answer::Computed(rule.name.clone()))
+}
+
+/// Whether a matcher takes a value. What cannot be read as an expression takes everything here:
+/// Prometheus itself refuses it.
+fn fits(matcher: &Matcher, value: &str) -> bool {
+    let expression = || Regex::new(&format!("^(?s:{})$", matcher.value));
+    match matcher.operator {
+        "=" => value == matcher.value,
+        "!=" => value != matcher.value,
+        "=~" => expression().map_or(true, |regex| regex.is_match(value)),
+        _ => expression().map_or(true, |regex| !regex.is_match(value)),
+    }
 }
 
 /// Which matcher keeps the selector from matching, and what there is instead.
