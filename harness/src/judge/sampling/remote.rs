@@ -152,7 +152,6 @@ mod tests {
     // Both globs have one of that name.
     use super::Strategy;
     use proptest::prelude::*;
-    use proptest::strategy::Strategy as _;
 
     #[test]
     fn an_answer_is_read() {
