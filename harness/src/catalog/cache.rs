@@ -391,7 +391,8 @@ fn modified(about: &std::fs::Metadata) -> io::Result<Timestamp> {
     Timestamp::try_from(about.modified()?).map_err(io::Error::other)
 }
 
-fn hash(mut file: File) -> io::Result<String> {
+/// SHA-256 of what is left of a file, in hexadecimal.
+pub(super) fn hash(mut file: File) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::cache::{CacheError, Making};
+use super::cache::{self, CacheError, Making};
 use super::entry::MavenAssembly;
 use super::environment::Environment;
 use super::process::{Ended, Run, RunError, run};
@@ -364,12 +364,10 @@ impl MavenAssembly {
 /// Moves a jar that Maven resolved to its place, if it is what the lock file says.
 fn take(jar: &Jar, workshop: &Path, home: &Path, lock: &Path) -> Result<(), MavenError> {
     let from = workshop.join(pom::RESOLVED).join(&jar.folder).join(jar.file());
-    let mut file = File::open(&from).map_err(|error| {
+    let file = File::open(&from).map_err(|error| {
         MavenError::Resolve(format!("{} is not where it was to be: {error}", jar.artifact()))
     })?;
-    let mut hasher = Sha256::new();
-    io::copy(&mut file, &mut hasher).map_err(failed("read", &from))?;
-    let actual = hex::encode(hasher.finalize());
+    let actual = cache::hash(file).map_err(failed("read", &from))?;
     if actual != jar.sha256 {
         return Err(MavenError::OtherSum {
             artifact: jar.artifact(),
