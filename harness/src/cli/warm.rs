@@ -91,8 +91,15 @@ pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
     }
     let name = args.name.name;
     let state = warm::state_file(&runs_folder(), &name);
-    if let Status::Up { pid, .. } | Status::Starting { pid } = warm::status(&state).map_err(environment)? {
-        return Err(environment(WarmError::Running { pid, path: state }));
+    match warm::status(&state).map_err(environment)? {
+        Status::Up { pid, .. } | Status::Starting { pid } => {
+            return Err(environment(WarmError::Running { pid, path: state }));
+        }
+        // What an earlier keeper came to must not be taken for what this one does.
+        Status::Failed(_) | Status::Dead { .. } => {
+            warm::down(&state).await.map_err(environment)?;
+        }
+        Status::Absent => {}
     }
     std::fs::create_dir_all(runs_folder())
         .map_err(|error| environment(files::words(&error, "making the folder", &runs_folder())))?;
@@ -244,7 +251,7 @@ fn describe(name: &str, pid: u32, stack: &WarmStack) -> String {
     ] {
         let _ = writeln!(text, "  {what:13}  {url}");
     }
-    let jaeger = stack.jaeger.as_ref().map(|jaeger| &jaeger.query);
+    let jaeger = stack.jaeger.as_ref().and_then(|jaeger| jaeger.query.as_ref());
     let adaptive = stack.jaeger_adaptive.as_ref().map(|jaeger| &jaeger.sampling);
     for (what, url) in [
         ("elasticsearch", stack.elasticsearch.as_ref()),
