@@ -918,6 +918,6 @@ async fn the_doctor_says_why_nothing_can_be_had() {
                                 remedy: put Go on PATH if a component is to be built because no archive is reached
     optional     setpriv        none with --pdeathsig on PATH: a run that is killed may leave child processes behind
                                 remedy: install util-linux 2.33 or newer
-    optional     java           not on PATH: only Elasticsearch needs it
+    optional     java           there is no java on PATH: only Elasticsearch needs it
     ");
 }

@@ -56,6 +56,33 @@ mod tests {
     fn the_project_copies_each_jar_to_its_folder() {
         let sum = "0".repeat(64);
         let lock = Lock::parse(&format!("modules/m org.x:m:8.1 {sum}\n")).unwrap();
-        insta::assert_snapshot!(render(&lock, "3.8.1"));
+        insta::assert_snapshot!(render(&lock, "3.8.1"), @r#"
+        <project xmlns="http://maven.apache.org/POM/4.0.0">
+          <modelVersion>4.0.0</modelVersion>
+          <groupId>conform</groupId>
+          <artifactId>assembly</artifactId>
+          <version>1</version>
+          <packaging>pom</packaging>
+          <build>
+            <plugins>
+              <plugin>
+                <groupId>org.apache.maven.plugins</groupId>
+                <artifactId>maven-dependency-plugin</artifactId>
+                <version>3.8.1</version>
+                <configuration>
+                  <artifactItems>
+                    <artifactItem>
+                      <groupId>org.x</groupId>
+                      <artifactId>m</artifactId>
+                      <version>8.1</version>
+                      <outputDirectory>${project.basedir}/resolved/modules/m</outputDirectory>
+                    </artifactItem>
+                  </artifactItems>
+                </configuration>
+              </plugin>
+            </plugins>
+          </build>
+        </project>
+        "#);
     }
 }
