@@ -180,6 +180,7 @@ impl Session {
                 let request = AttachRequest {
                     tree: project.tree.clone(),
                     shapes: project.shapes.clone(),
+                    needs: options.needs.clone(),
                     folder: folder.to_owned(),
                     artifacts: options.report.join("artifacts").join("stack"),
                     cancel: cancel.clone(),

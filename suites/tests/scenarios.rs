@@ -10,6 +10,7 @@
 )]
 
 mod scenarios {
+    mod clones;
     mod disk;
     mod emit;
     mod ends;

@@ -16,8 +16,9 @@ use super::{CliError, Shell, print};
 use crate::catalog::cache_folder;
 use crate::files;
 use crate::project::Places;
+use crate::runner::plan::{Selection, select};
 use crate::seed::Seed;
-use crate::session::{COMPONENTS, indispensable, runs_folder, unavailable};
+use crate::session::{indispensable, runs_folder, unavailable};
 use crate::target::UpRequest;
 use crate::target::needs::Needs;
 use crate::target::warm::{self, Down, Status, WarmError, WarmStack};
@@ -37,6 +38,29 @@ pub(super) struct UpArgs {
     /// Seed of what is played [default: a fresh one]
     #[arg(long, value_name = "HEX")]
     seed: Option<Seed>,
+    #[command(flatten)]
+    part: PartArgs,
+}
+
+/// What of the stack comes up.
+#[derive(Debug, Args)]
+pub(super) struct PartArgs {
+    /// A case or an area that the stack is for: servers that it does not need stay away [default: the whole stack]
+    #[arg(long = "case", value_name = "ID")]
+    cases: Vec<String>,
+}
+
+impl PartArgs {
+    fn needs(&self, shell: &Shell) -> Result<Needs, CliError> {
+        if self.cases.is_empty() {
+            return Ok(Needs::everything());
+        }
+        let selection = Selection {
+            profile: None,
+            cases: self.cases.clone(),
+        };
+        Ok(Needs::of(&select(&shell.cases, &selection)?))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +83,8 @@ pub(super) struct KeepArgs {
     name: NameArgs,
     #[arg(long)]
     seed: Seed,
+    #[command(flatten)]
+    part: PartArgs,
 }
 
 /// A name that can be part of a file's name.
@@ -79,9 +105,15 @@ pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
     let TargetName::Local = args.target;
     // Bad input and missing servers are said here, not in a log of a process in the background.
     let project = shell.project()?;
+    let needs = args.part.needs(shell)?;
     let acquired = project
         .catalog
-        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .acquire(
+            &needs.components(),
+            &cache_folder(),
+            &shell.progress,
+            &shell.cancel,
+        )
         .await;
     if let [first, ..] = &indispensable(&acquired)[..] {
         return Err(environment(first));
@@ -91,8 +123,15 @@ pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
     }
     let name = args.name.name;
     let state = warm::state_file(&runs_folder(), &name);
-    if let Status::Up { pid, .. } | Status::Starting { pid } = warm::status(&state).map_err(environment)? {
-        return Err(environment(WarmError::Running { pid, path: state }));
+    match warm::status(&state).map_err(environment)? {
+        Status::Up { pid, .. } | Status::Starting { pid } => {
+            return Err(environment(WarmError::Running { pid, path: state }));
+        }
+        // What an earlier keeper came to must not be taken for what this one does.
+        Status::Failed(_) | Status::Dead { .. } => {
+            warm::down(&state).await.map_err(environment)?;
+        }
+        Status::Absent => {}
     }
     std::fs::create_dir_all(runs_folder())
         .map_err(|error| environment(files::words(&error, "making the folder", &runs_folder())))?;
@@ -105,6 +144,9 @@ pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
         "--seed",
         &args.seed.unwrap_or_else(Seed::fresh).to_string(),
     ]);
+    for case in &args.part.cases {
+        keeper.args(["--case", case]);
+    }
     let log = kept_folder(&name).join("keeper.log");
     let pid = warm::start_keeper(keeper, &log).map_err(environment)?;
     shell.progress.step(
@@ -147,9 +189,15 @@ fn kept_folder(name: &str) -> PathBuf {
 
 pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError> {
     let project = shell.project()?;
+    let needs = args.part.needs(shell)?;
     let acquired = project
         .catalog
-        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .acquire(
+            &needs.components(),
+            &cache_folder(),
+            &shell.progress,
+            &shell.cancel,
+        )
         .await;
     let runs = runs_folder();
     let name = args.name.name;
@@ -158,7 +206,7 @@ pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError
             tree: project.tree,
             shapes: project.shapes,
             acquired: Arc::new(acquired),
-            needs: Needs::everything(),
+            needs,
             drifts: Vec::new(),
             seed: args.seed,
             folder: runs.join(format!("warm-{name}-{}", std::process::id())),
@@ -244,7 +292,7 @@ fn describe(name: &str, pid: u32, stack: &WarmStack) -> String {
     ] {
         let _ = writeln!(text, "  {what:13}  {url}");
     }
-    let jaeger = stack.jaeger.as_ref().map(|jaeger| &jaeger.query);
+    let jaeger = stack.jaeger.as_ref().and_then(|jaeger| jaeger.query.as_ref());
     let adaptive = stack.jaeger_adaptive.as_ref().map(|jaeger| &jaeger.sampling);
     for (what, url) in [
         ("elasticsearch", stack.elasticsearch.as_ref()),

@@ -17,8 +17,8 @@ mod wire;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JaegerEndpoints {
-    /// Query (`/api/...`).
-    pub query: Url,
+    /// Query (`/api/...`); none where its object declares no query and another Jaeger on the same store answers.
+    pub query: Option<Url>,
     /// Remote sampling over HTTP (`/api/sampling`).
     pub sampling: Url,
     /// Health check (`/status`).
@@ -35,7 +35,7 @@ pub struct JaegerEndpoints {
 #[derive(Debug, Clone)]
 pub struct Jaeger {
     endpoints: JaegerEndpoints,
-    query: Server,
+    query: Option<Server>,
     sampling: Server,
     health: Server,
     metrics: Server,
@@ -90,7 +90,11 @@ impl Jaeger {
     /// A client of the Jaeger that listens there.
     pub fn new(endpoints: JaegerEndpoints) -> Result<Self, ClientError> {
         Ok(Self {
-            query: Server::new("jaeger", endpoints.query.clone())?,
+            query: endpoints
+                .query
+                .clone()
+                .map(|base| Server::new("jaeger", base))
+                .transpose()?,
             sampling: Server::new("jaeger", endpoints.sampling.clone())?,
             health: Server::new("jaeger", endpoints.health.clone())?,
             metrics: Server::new("jaeger", endpoints.metrics.clone())?,
@@ -165,8 +169,12 @@ impl Jaeger {
         path: &str,
         parameters: &[(&str, String)],
     ) -> Result<Option<T>, ClientError> {
-        let answer = self
-            .query
+        let query = self.query.as_ref().ok_or_else(|| ClientError::Unreachable {
+            server: "jaeger",
+            url: path.to_owned(),
+            why: "it declares no query; ask another Jaeger on the same store".to_owned(),
+        })?;
+        let answer = query
             .ask(reqwest::Method::GET, path, |request| request.query(parameters))
             .await?;
         let envelope: wire::Envelope<T> = answer.json()?;
@@ -184,7 +192,7 @@ impl Jaeger {
             .collect::<Result<_, _>>()
             .map_err(|why| ClientError::Unreadable {
                 server: "jaeger",
-                url: format!("{}{}", self.endpoints.query, path.trim_start_matches('/')),
+                url: path.to_owned(),
                 why,
             })
     }

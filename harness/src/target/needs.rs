@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::case::Case;
 use crate::stack::Capability;
 
 /// The capabilities that are needed. Prometheus and Alertmanager every stack has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Needs {
+    /// None when everything is needed.
     capabilities: Option<BTreeSet<Capability>>,
 }
 
@@ -33,6 +37,32 @@ impl Needs {
         Self {
             capabilities: Some(capabilities.into_iter().collect()),
         }
+    }
+
+    /// What `other` needs beyond these, none when that is nothing.
+    #[must_use]
+    pub fn lacking(&self, other: &Self) -> Option<String> {
+        let Some(here) = &self.capabilities else {
+            return None;
+        };
+        let Some(there) = &other.capabilities else {
+            return Some("everything".to_owned());
+        };
+        let names: Vec<&str> = there
+            .difference(here)
+            // Every stack has these.
+            .filter(|capability| {
+                !matches!(
+                    capability,
+                    Capability::Prometheus
+                        | Capability::Promtool
+                        | Capability::Alertmanager
+                        | Capability::Amtool
+                )
+            })
+            .map(|capability| capability.name())
+            .collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 
     /// Whether one of these is needed.
@@ -116,6 +146,20 @@ mod tests {
     )]
     fn components_follow_from_the_needs(#[case] needs: &[Capability], #[case] expected: &[&str]) {
         assert_eq!(Needs::these(needs.iter().copied()).components(), expected);
+    }
+
+    #[test]
+    fn a_stack_serves_what_needs_no_more_than_it_was_started_for() {
+        let metrics = Needs::these([Capability::Prometheus]);
+        let logs = Needs::these([Capability::Prometheus, Capability::Loki]);
+        assert_eq!(Needs::everything().lacking(&logs), None);
+        assert_eq!(logs.lacking(&metrics), None);
+        assert_eq!(metrics.lacking(&Needs::these([Capability::Alertmanager])), None);
+        assert_eq!(metrics.lacking(&logs).as_deref(), Some("loki"));
+        assert_eq!(
+            metrics.lacking(&Needs::everything()).as_deref(),
+            Some("everything")
+        );
     }
 
     #[test]

@@ -323,9 +323,18 @@ pub(super) fn jaeger(grounds: &Grounds, spot: &Spot, clone: &JaegerClone) -> Res
             why: "a clone has strategies of its case's own".to_owned(),
         });
     }
-    let server = grounds.outfit("jaeger", spot, listen.query_http, rendered, &overrides)?;
+    let asked = rendered
+        .files
+        .first()
+        .and_then(|(_, text)| serde_saphyr::from_str::<Value>(text).ok())
+        .is_some_and(|content| content.pointer("/extensions/jaeger_query").is_some());
+    let server = grounds.outfit("jaeger", spot, listen.otlp_grpc, rendered, &overrides)?;
     let client = Jaeger::new(JaegerEndpoints {
-        query: address(listen.query_http)?,
+        query: if asked {
+            Some(address(listen.query_http)?)
+        } else {
+            None
+        },
         sampling: address(listen.sampling_http)?,
         health: address(listen.health)?,
         metrics: address(listen.telemetry)?,
@@ -372,7 +381,15 @@ pub(super) fn loki(grounds: &Grounds, spot: &Spot, clone: &LokiClone) -> Result<
         compaction: clone.compaction.map(Span),
     };
     let rendered = loki_files::render(&grounds.tree, &request)?;
-    let server = grounds.outfit("loki", spot, http, rendered, &clone.overrides)?;
+    // The server's defaults, 15 s and 10 s, are for other replicas to see it and to be found (Loki 3.7).
+    let alone = "one replica has no others to wait for before it is ready";
+    let mut overrides = vec![
+        Override::new("/ingester/lifecycler/min_ready_duration", "0s", alone),
+        Override::new("/frontend/scheduler_dns_lookup_period", "100ms", alone),
+        Override::new("/frontend_worker/dns_lookup_duration", "100ms", alone),
+    ];
+    overrides.extend(clone.overrides.iter().cloned());
+    let server = grounds.outfit("loki", spot, http, rendered, &overrides)?;
     Ok(Outfit {
         server,
         client: Loki::new(address(http)?)?,

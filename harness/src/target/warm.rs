@@ -24,6 +24,7 @@ pub use state::{WarmServer, WarmStack};
 
 use super::folder::{self, Owner, RunFolder};
 use super::local::{LocalStack, artifacts_folder, played, with_servers};
+use super::needs::Needs;
 use super::server::Ready;
 use super::workshop::{Grounds, LocalWorkshop};
 use super::{TargetError, UpRequest};
@@ -254,6 +255,7 @@ pub async fn keep(request: UpRequest, state_file: &Path) -> Result<(), WarmError
     write(&state, true)?;
 
     let (fingerprint, seed) = (fingerprint(&request.tree, &request.shapes), request.seed);
+    let needs = request.needs.clone();
     let cancel = request.cancel.clone();
     let up = tokio::select! {
         up = LocalStack::up(request) => up,
@@ -273,7 +275,7 @@ pub async fn keep(request: UpRequest, state_file: &Path) -> Result<(), WarmError
         }
     };
     local.folder().clone_into(&mut state.folder);
-    state.phase = Phase::Up(Box::new(describe(&local, fingerprint, seed)));
+    state.phase = Phase::Up(Box::new(describe(&local, fingerprint, seed, needs)));
     write(&state, false)?;
 
     let death = tokio::select! {
@@ -305,11 +307,12 @@ fn claim(state_file: &Path) -> Result<(), WarmError> {
     }
 }
 
-fn describe(local: &LocalStack, fingerprint: String, seed: Seed) -> WarmStack {
+fn describe(local: &LocalStack, fingerprint: String, seed: Seed, needs: Needs) -> WarmStack {
     let stack = local.stack();
     WarmStack {
         fingerprint,
         seed,
+        needs,
         since: SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
@@ -436,6 +439,8 @@ pub struct AttachRequest {
     pub tree: Arc<DeployTree>,
     /// What the run's emission plays.
     pub shapes: Arc<Shapes>,
+    /// What the run's cases need.
+    pub needs: Needs,
     /// Folder for everything the run's clones write; removed with the last use of the stack.
     pub folder: PathBuf,
     /// Folder that keeps the clones' rendered configurations and logs.
@@ -495,6 +500,11 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
             "it runs another deploy tree or other shapes; `conform down` and `conform up` renew it"
                 .to_owned(),
         );
+    }
+    if let Some(lacking) = warm.needs.lacking(&request.needs) {
+        return Err(format!(
+            "it was started without {lacking}, which the cases need; `conform down` and `conform up` renew it"
+        ));
     }
     let prometheus = Prometheus::new(warm.prometheus.clone()).map_err(|error| error.to_string())?;
     let alertmanager = Alertmanager::new(warm.alertmanager.clone()).map_err(|error| error.to_string())?;

@@ -58,14 +58,14 @@ fn a_warm_stack_is_used_by_runs_and_taken_down_whole() {
         warm.ok(&["status"]).stdout.contains("no warm stack runs"),
         "nothing runs yet"
     );
-    let up = warm.ok(&["up"]);
+    let up = warm.ok(&["up", "--case", "metrics", "--case", "alerts"]);
     assert!(up.stdout.starts_with("default: up for "), "{up}");
     assert!(
         up.stdout.contains("prometheus") && up.stdout.contains("http://127.0.0.1:"),
         "{up}"
     );
 
-    let again = warm.run(&["up"]);
+    let again = warm.run(&["up", "--case", "metrics", "--case", "alerts"]);
     assert_eq!(again.code, i32::from(Exit::Environment.code()), "{again}");
     let keeper = warm.keeper("default");
     assert!(
@@ -103,7 +103,7 @@ fn a_warm_stack_is_used_by_runs_and_taken_down_whole() {
 fn warm_stacks_of_two_names_live_and_end_apart() {
     let warm = Warm::new();
     for name in ["one", "two"] {
-        warm.ok(&["up", "--name", name]);
+        warm.ok(&["up", "--name", name, "--case", "metrics"]);
     }
     let (one, two) = (warm.keeper("one"), warm.keeper("two"));
     assert_ne!(one, two);
@@ -121,7 +121,7 @@ fn warm_stacks_of_two_names_live_and_end_apart() {
 #[test]
 fn a_killed_keeper_takes_its_servers_with_it_is_said_to_be_dead_and_makes_way() {
     let warm = Warm::new();
-    warm.ok(&["up"]);
+    warm.ok(&["up", "--case", "metrics", "--case", "alerts"]);
     let keeper = warm.keeper("default");
     process::signal_to(keeper, Signal::KILL);
     wait("the keeper and its servers gone", BOUND, || {
@@ -137,7 +137,7 @@ fn a_killed_keeper_takes_its_servers_with_it_is_said_to_be_dead_and_makes_way() 
         "{status}"
     );
 
-    warm.ok(&["up"]);
+    warm.ok(&["up", "--case", "metrics", "--case", "alerts"]);
     assert_ne!(warm.keeper("default"), keeper);
     warm.ok(&["down"]);
     warm.0.assert_clean();
@@ -146,7 +146,7 @@ fn a_killed_keeper_takes_its_servers_with_it_is_said_to_be_dead_and_makes_way() 
 #[test]
 fn a_warm_stack_that_goes_during_a_run_is_the_cause_of_what_the_run_saw() {
     let warm = Warm::new();
-    warm.ok(&["up"]);
+    warm.ok(&["up", "--case", "metrics", "--case", "alerts"]);
     let mut running = warm.0.start(warm.0.conform(["run", "--case", LONG]));
     running.said("watching scrapes");
     process::signal_to(warm.keeper("default"), Signal::KILL);

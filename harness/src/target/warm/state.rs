@@ -14,6 +14,7 @@ use crate::component::collector::CollectorEndpoints;
 use crate::component::jaeger::JaegerEndpoints;
 use crate::seed::Seed;
 use crate::stack::{ChangedValue, ComponentInfo, Missing};
+use crate::target::needs::Needs;
 
 /// Everything a keeper says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub struct WarmStack {
     pub fingerprint: String,
     /// Seed of what is played.
     pub seed: Seed,
+    /// What it was started for.
+    pub needs: Needs,
     /// When it was up, unix seconds.
     pub since: f64,
     /// Seconds from the start of the servers to readiness of the last.
