@@ -498,6 +498,7 @@ mod tests {
     use proptest::prelude::*;
     use prost::Message;
     use std::collections::HashSet;
+    use std::sync::LazyLock;
 
     const START: u64 = 1_800_000_000_123_456_789;
 
@@ -513,7 +514,8 @@ mod tests {
     }
 
     fn plan(wanted: &Wanted) -> Plan {
-        Plan::new(&Topology::new(&fixtures()).unwrap(), wanted).unwrap()
+        static TOPOLOGY: LazyLock<Topology> = LazyLock::new(|| Topology::new(&fixtures()).unwrap());
+        Plan::new(&TOPOLOGY, wanted).unwrap()
     }
 
     /// Every slot, stamped and decoded.

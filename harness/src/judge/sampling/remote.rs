@@ -12,7 +12,7 @@ use crate::wire::otlp::TraceId;
 /// What a service is told.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Strategy {
+pub struct SamplingStrategy {
     /// Which of the fields below holds.
     pub strategy_type: StrategyType,
     /// A probability for all traces.
@@ -84,7 +84,7 @@ pub enum StrategyError {
     Probability(f64),
 }
 
-impl Strategy {
+impl SamplingStrategy {
     /// Reads an answer.
     pub fn parse(answer: &str) -> Result<Self, StrategyError> {
         let strategy: Self = serde_json::from_str(answer)?;
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let strategy = Strategy::parse(
+        let strategy = SamplingStrategy::parse(
             r#"{"strategyType":"PROBABILISTIC","probabilisticSampling":{"samplingRate":0.1},
                 "operationSampling":{"defaultSamplingProbability":0.1,"defaultLowerBoundTracesPerSecond":0,
                 "perOperationStrategies":[{"operation":"GET /","probabilisticSampling":{"samplingRate":0.5}}]}}"#,
@@ -167,18 +167,18 @@ mod tests {
 
     #[test]
     fn zeros_that_are_left_out_are_zeros() {
-        let strategy = Strategy::parse(r#"{"probabilisticSampling":{}}"#).unwrap();
+        let strategy = SamplingStrategy::parse(r#"{"probabilisticSampling":{}}"#).unwrap();
         assert_eq!(strategy.probability("x"), Some(0.0));
         let limited = r#"{"strategyType":"RATE_LIMITING","rateLimitingSampling":{"maxTracesPerSecond":5}}"#;
-        let limited = Strategy::parse(limited).unwrap();
+        let limited = SamplingStrategy::parse(limited).unwrap();
         assert_eq!(limited.probability("x"), None);
         assert_eq!(limited.rate_limiting_sampling.unwrap().max_traces_per_second, 5.0);
     }
 
     #[test]
     fn what_is_no_strategy_is_refused() {
-        assert!(Strategy::parse("<html>").is_err());
-        let error = Strategy::parse(r#"{"probabilisticSampling":{"samplingRate":10}}"#).unwrap_err();
+        assert!(SamplingStrategy::parse("<html>").is_err());
+        let error = SamplingStrategy::parse(r#"{"probabilisticSampling":{"samplingRate":10}}"#).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the answer has a probability of 10; it must be between 0 and 1"

@@ -8,6 +8,8 @@ const SAMPLER: HashSeed = HashSeed(22);
 
 static ONE_EACH: LazyLock<Vec<TraceId>> = LazyLock::new(|| SAMPLER.one_for_each_bucket(Seed(1)));
 
+static SENT: LazyLock<TraceLedger> = LazyLock::new(|| ledger(&ONE_EACH[..], 3));
+
 fn ledger<'a>(ids: impl IntoIterator<Item = &'a TraceId>, spans: u64) -> TraceLedger {
     let mut ledger = TraceLedger::default();
     for id in ids {
@@ -25,11 +27,11 @@ fn ledger<'a>(ids: impl IntoIterator<Item = &'a TraceId>, spans: u64) -> TraceLe
 
 /// What a sampler at a percentage lets through of one trace a bucket.
 fn observed(percentage: f32) -> TraceLedger {
-    ledger(&ONE_EACH[..], 3).only(|id, _| SAMPLER.keeps(percentage, id))
+    SENT.only(|id, _| SAMPLER.keeps(percentage, id))
 }
 
 fn judged(declared: f32, arrived: &TraceLedger) -> Comparison {
-    compare(SAMPLER, declared, &ledger(&ONE_EACH[..], 3), arrived)
+    compare(SAMPLER, declared, &SENT, arrived)
 }
 
 fn worst(comparison: &Comparison) -> Verdict {
