@@ -105,7 +105,7 @@ impl LocalStack {
         let cancel = request.cancel.clone();
         let up = tokio::select! {
             () = cancel.cancelled() => Err(Failure::Interrupted),
-            up = Self::bring_up(request) => up,
+            up = Box::pin(Self::bring_up(request)) => up,
         };
         Ok(up?)
     }
