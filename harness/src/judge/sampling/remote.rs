@@ -149,8 +149,6 @@ pub fn keeps(probability: f64, id: TraceId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    // Both globs have one of that name.
-    use super::Strategy;
     use proptest::prelude::*;
 
     #[test]
