@@ -230,7 +230,8 @@ pub(super) fn query(query: &TraceQuery) -> Vec<(&'static str, String)> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireSampling {
-    strategy_type: Option<String>,
+    /// Its name, or its number in the protocol's enumeration.
+    strategy_type: Option<Value>,
     probabilistic_sampling: Option<Probabilistic>,
     rate_limiting_sampling: Option<RateLimiting>,
     operation_sampling: Option<PerOperation>,
@@ -267,11 +268,19 @@ struct OneOperation {
     probabilistic_sampling: Option<Probabilistic>,
 }
 
+const PROBABILISTIC: &str = "PROBABILISTIC";
+
 pub(super) fn sampling(raw: Value) -> Result<Sampling, String> {
     let wire = WireSampling::deserialize(&raw).map_err(|error| error.to_string())?;
     let operations = wire.operation_sampling;
     Ok(Sampling {
-        kind: wire.strategy_type.unwrap_or_else(|| "PROBABILISTIC".to_owned()),
+        kind: match wire.strategy_type {
+            None => PROBABILISTIC.to_owned(),
+            Some(Value::String(name)) => name,
+            Some(Value::Number(number)) if number.as_u64() == Some(0) => PROBABILISTIC.to_owned(),
+            Some(Value::Number(number)) if number.as_u64() == Some(1) => "RATE_LIMITING".to_owned(),
+            Some(other) => return Err(format!("`{other}` is no type of strategy")),
+        },
         probability: wire
             .probabilistic_sampling
             .map(|one| one.sampling_rate)
@@ -333,6 +342,10 @@ mod tests {
 
     #[test]
     fn strategies_of_all_kinds_are_read() {
+        // Jaeger 2.13, :5778/api/sampling; the names are those of Jaeger 1.
+        let numbered =
+            sampling(json!({"strategyType": 0, "probabilisticSampling": {"samplingRate": 0.1}})).unwrap();
+        assert_eq!(numbered.kind, "PROBABILISTIC");
         let file = sampling(
             json!({"strategyType": "PROBABILISTIC", "probabilisticSampling": {"samplingRate": 0.1}}),
         )
