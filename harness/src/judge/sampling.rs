@@ -98,10 +98,11 @@ pub fn kept_buckets(percentage: f32) -> u32 {
     buckets.min(BUCKETS)
 }
 
-/// The percentages, from the first to before the second, at which so many buckets are kept.
+/// The percentages, from the first to before the second, at which so many buckets are kept; all are
+/// kept at 100 alone.
 #[must_use]
 pub fn percentages(kept: u32) -> (f64, f64) {
-    let point = |buckets: u32| f64::from(buckets) * 100.0 / f64::from(BUCKETS);
+    let point = |buckets: u32| f64::from(buckets.min(BUCKETS)) * 100.0 / f64::from(BUCKETS);
     (point(kept), point(kept + 1))
 }
 
@@ -137,12 +138,7 @@ pub struct Comparison {
 /// like one that was dropped, so that sampling is judged after the same way was
 /// seen to lose nothing.
 #[must_use]
-pub fn compare(
-    sampler: HashSeed,
-    percentage: f32,
-    sent: &TraceLedger,
-    arrived: &TraceLedger,
-) -> Comparison {
+pub fn compare(sampler: HashSeed, percentage: f32, sent: &TraceLedger, arrived: &TraceLedger) -> Comparison {
     let traces = sent
         .traces()
         .iter()
@@ -238,8 +234,14 @@ impl Comparison {
         let edge = kept_buckets(self.percentage);
         let buckets = || self.traces.iter().map(|trace| trace.bucket);
         // The threshold may lie anywhere between these two without a trace changing sides.
-        let low = buckets().filter(|bucket| *bucket < edge).max().map_or(0, |bucket| bucket + 1);
-        let high = buckets().filter(|bucket| *bucket >= edge).min().unwrap_or(BUCKETS);
+        let low = buckets()
+            .filter(|bucket| *bucket < edge)
+            .max()
+            .map_or(0, |bucket| bucket + 1);
+        let high = buckets()
+            .filter(|bucket| *bucket >= edge)
+            .min()
+            .unwrap_or(BUCKETS);
         let percentage = f64::from(self.percentage);
         (
             percentage - percentages(low).0,
@@ -332,7 +334,10 @@ impl Comparison {
 fn differences(kept: &[&Judged], dropped: &[&Judged]) -> String {
     let bucket = |trace: &&Judged| format!("bucket {} ({})", trace.bucket, trace.id);
     let mut parts = Vec::new();
-    for (traces, words) in [(kept, "kept and should be dropped"), (dropped, "dropped and should be kept")] {
+    for (traces, words) in [
+        (kept, "kept and should be dropped"),
+        (dropped, "dropped and should be kept"),
+    ] {
         if !traces.is_empty() {
             parts.push(format!(
                 "{} {words}: {}",

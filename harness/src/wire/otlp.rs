@@ -166,7 +166,10 @@ impl TryFrom<&[u8]> for TraceId {
     type Error = TraceIdError;
 
     fn try_from(bytes: &[u8]) -> Result<Self, TraceIdError> {
-        bytes.try_into().map(Self).map_err(|_| TraceIdError(hex::encode(bytes)))
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|_| TraceIdError(hex::encode(bytes)))
     }
 }
 

@@ -289,7 +289,11 @@ fn the_ledger_of_traces_is_what_the_receiver_has() {
     let ground = Ground::new();
     for protocol in ["grpc", "http"] {
         let sink = Sink::start(Keep::Ledger).expect("a sink can be started");
-        let address = if protocol == "grpc" { sink.grpc() } else { sink.http() };
+        let address = if protocol == "grpc" {
+            sink.grpc()
+        } else {
+            sink.http()
+        };
         let file = ground.path().join(format!("{protocol}.jsonl"));
         let ended = ground.run([
             "emit",
@@ -316,7 +320,10 @@ fn the_ledger_of_traces_is_what_the_receiver_has() {
             serde_json::to_value(has.summary()).expect("a summary is JSON"),
             report["ledger"]
         );
-        assert_eq!(report["ledger"]["origins"], serde_json::json!({"ml-service": 5000}));
+        assert_eq!(
+            report["ledger"]["origins"],
+            serde_json::json!({"ml-service": 5000})
+        );
         assert_eq!(report["seed"], "00000000000000ff");
         let written = lines(&file);
         assert_eq!(written.len(), 5000);

@@ -20,8 +20,7 @@ pub(in crate::cli) struct TracesArgs {
 pub(super) async fn traces(args: TracesArgs, shell: &Shell) -> Result<Exit, CliError> {
     // Nothing but the shapes is needed, so that a mistake elsewhere is no hindrance.
     let root = shell.places.root(&shell.built_from)?;
-    let shapes =
-        Shapes::load(&root.join("fixtures").join("shapes.yaml")).map_err(ProjectError::Shapes)?;
+    let shapes = Shapes::load(&root.join("fixtures").join("shapes.yaml")).map_err(ProjectError::Shapes)?;
     let report = run(args.options, &shapes, shell.cancel.clone())
         .await
         .map_err(|error| CliError::Environment(error.to_string()))?;

@@ -49,7 +49,11 @@ impl Client {
             url: self.url.clone(),
             why: kept(&super::super::remote_write::causes(&error)),
         };
-        let message = if body.len() < PREFIX { body } else { body.slice(PREFIX..) };
+        let message = if body.len() < PREFIX {
+            body
+        } else {
+            body.slice(PREFIX..)
+        };
         let answer = self
             .client
             .post(self.url.clone())
@@ -71,7 +75,7 @@ impl Client {
             _ => String::from_utf8_lossy(&said).into_owned(),
         };
         Err(OtlpError::Refused {
-            url: self.url.clone(),
+            url: Box::new(self.url.clone()),
             status: status.as_u16().to_string(),
             words: kept(&words),
         })

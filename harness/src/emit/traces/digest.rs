@@ -28,7 +28,10 @@ pub fn content(service: &str, span: &Span) -> u64 {
     );
     for event in &span.events {
         digest = join(digest, text(&event.name));
-        digest = join(digest, event.time_unix_nano.wrapping_sub(span.start_time_unix_nano));
+        digest = join(
+            digest,
+            event.time_unix_nano.wrapping_sub(span.start_time_unix_nano),
+        );
         digest = join(digest, attributes(&event.attributes));
     }
     for link in &span.links {
@@ -98,7 +101,11 @@ fn attributes(pairs: &[KeyValue]) -> u64 {
     pairs
         .iter()
         .map(|pair| {
-            let value = pair.value.as_ref().map(Message::encode_to_vec).unwrap_or_default();
+            let value = pair
+                .value
+                .as_ref()
+                .map(Message::encode_to_vec)
+                .unwrap_or_default();
             join(text(&pair.key), bytes(&value))
         })
         .fold(0, u64::wrapping_add)

@@ -449,7 +449,11 @@ fn lay_out(topology: &Topology, traces: &[Shape], number: u64) -> Result<(Batch,
                 parent: span.parent,
                 start: (duration - span.start) * 1000,
                 end: (duration - span.end) * 1000,
-                events: span.events.iter().map(|(at, ..)| (duration - at) * 1000).collect(),
+                events: span
+                    .events
+                    .iter()
+                    .map(|(at, ..)| (duration - at) * 1000)
+                    .collect(),
                 links: linked.map(|before| (before, 0)).into_iter().collect(),
             });
             count += 1;
@@ -491,8 +495,8 @@ mod tests {
     use super::super::topology::tests::fixtures;
     use super::*;
     use crate::wire::otlp::batch::PREFIX;
-    use prost::Message;
     use proptest::prelude::*;
+    use prost::Message;
     use std::collections::HashSet;
     use std::sync::LazyLock;
 
@@ -597,7 +601,10 @@ mod tests {
     #[test]
     fn a_time_gives_as_many_spans_as_the_rate() {
         let plan = plan(&wanted(Amount::For(Duration::from_secs(2))));
-        let spans: u64 = (0..).map_while(|number| plan.slot(number)).map(|slot| slot.spans).sum();
+        let spans: u64 = (0..)
+            .map_while(|number| plan.slot(number))
+            .map(|slot| slot.spans)
+            .sum();
         assert!((20_000..20_100).contains(&spans), "{spans}");
     }
 

@@ -29,7 +29,9 @@ const ON_THE_WAY: u64 = 100;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TopologyError {
     /// A call leads nowhere.
-    #[error("{caller} calls {called}, which no service in shapes.yaml has under `traces`: add it or correct the call")]
+    #[error(
+        "{caller} calls {called}, which no service in shapes.yaml has under `traces`: add it or correct the call"
+    )]
     Unknown {
         /// Service and operation of the caller.
         caller: String,
@@ -320,7 +322,10 @@ impl Topology {
     }
 
     /// Makes a call at an instant; gives its end and what went wrong.
-    #[expect(clippy::too_many_arguments, reason = "the state of the walk, which has no other home")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of the walk, which has no other home"
+    )]
     fn call(
         &self,
         service: usize,
@@ -362,15 +367,12 @@ impl Topology {
             events: Vec::new(),
             linked: false,
         });
-        let (end, error) = match target {
-            Some(target) => {
-                let (end, error) = self.run(target, Some(own), now + ON_THE_WAY, origin, rng, spans);
-                (end + ON_THE_WAY, error)
-            }
-            None => {
-                let time = log_normal(rng, call.median.unwrap_or(0.001), CALL_SPREAD);
-                (now + microseconds(time), None)
-            }
+        let (end, error) = if let Some(target) = target {
+            let (end, error) = self.run(target, Some(own), now + ON_THE_WAY, origin, rng, spans);
+            (end + ON_THE_WAY, error)
+        } else {
+            let time = log_normal(rng, call.median.unwrap_or(0.001), CALL_SPREAD);
+            (now + microseconds(time), None)
         };
         if let Some(span) = spans.get_mut(own as usize) {
             span.end = end;
@@ -503,7 +505,11 @@ pub(crate) mod tests {
     #[test]
     fn the_fixtures_have_errors_and_slow_paths_and_start_in_the_ml_service() {
         let topology = Topology::new(&fixtures()).unwrap();
-        assert!(topology.origins().contains(&"ml-service"), "{:?}", topology.origins());
+        assert!(
+            topology.origins().contains(&"ml-service"),
+            "{:?}",
+            topology.origins()
+        );
         let starts = topology.starts(&[]).unwrap();
         let mut rng = Seed(1).stream("many");
         let traces: Vec<_> = (0..20_000).map(|_| topology.draw(&starts, &mut rng)).collect();
@@ -511,12 +517,18 @@ pub(crate) mod tests {
             traces.iter().filter(|trace| holds(trace)).count() * 1000 / traces.len()
         };
         let failed = share(&|trace| trace.spans[0].error.is_some());
-        let slow =
-            share(&|trace| trace.spans.iter().any(|span| span.attributes.iter().any(|pair| pair.key == SLOW)));
+        let slow = share(&|trace| {
+            trace
+                .spans
+                .iter()
+                .any(|span| span.attributes.iter().any(|pair| pair.key == SLOW))
+        });
         assert!((1..20).contains(&failed), "{failed} of 1000 traces fail");
         assert!((5..100).contains(&slow), "{slow} of 1000 traces are slow");
-        let used: std::collections::HashSet<usize> =
-            traces.iter().flat_map(|trace| trace.spans.iter().map(|span| span.service)).collect();
+        let used: std::collections::HashSet<usize> = traces
+            .iter()
+            .flat_map(|trace| trace.spans.iter().map(|span| span.service))
+            .collect();
         assert_eq!(used.len(), topology.services().len());
     }
 
@@ -537,7 +549,10 @@ pub(crate) mod tests {
         "{operation: x, starts: 1, median: 1, spread: 0, calls: [{service: a, operation: x}]}",
         "a x calls itself, so that its traces would not end: leave one of the calls out"
     )]
-    #[case("{operation: x, median: 0, spread: 0}", "a x: median must be between 0 and 3600 seconds")]
+    #[case(
+        "{operation: x, median: 0, spread: 0}",
+        "a x: median must be between 0 and 3600 seconds"
+    )]
     #[case(
         "{operation: x, median: 1, spread: 0, calls: [{operation: q}]}",
         "a x: each of `calls` must be of a service, or have a `median` of its own, and not both"

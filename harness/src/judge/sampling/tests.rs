@@ -94,7 +94,10 @@ fn one_bucket_more_is_noticed() {
         );
         let (below, above) = exact.unnoticed();
         assert!(below + above < 0.0062, "{below} {above}");
-        for (step, wrong) in [(edge + 1, "kept and should be dropped"), (edge - 1, "dropped and should be kept")] {
+        for (step, wrong) in [
+            (edge + 1, "kept and should be dropped"),
+            (edge - 1, "dropped and should be kept"),
+        ] {
             // The middle of the percentages that keep so many buckets.
             let (from, to) = percentages(step);
             #[expect(clippy::cast_possible_truncation, reason = "a percentage")]

@@ -53,7 +53,11 @@ impl Share {
 
 /// Traces of a bucket that are on the wrong side.
 fn wrong(mark: &BucketMark, edge: u32) -> u64 {
-    if mark.bucket < edge { mark.dropped } else { mark.kept }
+    if mark.bucket < edge {
+        mark.dropped
+    } else {
+        mark.kept
+    }
 }
 
 pub(super) fn draw(title: &str, buckets: u32, edge: u32, seen: &[BucketMark]) -> Sketch {
@@ -231,7 +235,18 @@ mod tests {
     fn buckets_on_the_wrong_side_are_crossed_and_named() {
         let sketch = draw("1 % of all traces", 16_384, 163, &marks(163, &[162, 163, 9_000]));
         assert!(!sketch.holds);
-        insta::assert_snapshot!(format!("{}\n{:#?}\n{}", sketch.summary, sketch.table.rows, sketch.svg.replace("><", ">\n<").lines().filter(|line| !line.contains("block gone")).collect::<Vec<_>>().join("\n")));
+        insta::assert_snapshot!(format!(
+            "{}\n{:#?}\n{}",
+            sketch.summary,
+            sketch.table.rows,
+            sketch
+                .svg
+                .replace("><", ">\n<")
+                .lines()
+                .filter(|line| !line.contains("block gone"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        ));
     }
 
     #[test]
@@ -243,6 +258,10 @@ mod tests {
         }];
         let sketch = draw("few", 8, 4, &seen);
         assert!(!sketch.holds);
-        assert!(sketch.svg.contains("bucket 3: 2 kept, 1 dropped"), "{}", sketch.svg);
+        assert!(
+            sketch.svg.contains("bucket 3: 2 kept, 1 dropped"),
+            "{}",
+            sketch.svg
+        );
     }
 }

@@ -44,7 +44,9 @@ pub enum BatchError {
     #[error("a request of {0} bytes is beyond the 4 GiB that gRPC can say: make the batches smaller")]
     TooLarge(usize),
     /// The stamps do not describe the spans.
-    #[error("span {0} of the request and its stamp do not fit: IDs, instants, events and links must be there")]
+    #[error(
+        "span {0} of the request and its stamp do not fit: IDs, instants, events and links must be there"
+    )]
     Mismatch(usize),
     /// The encoded request cannot be read back.
     #[error(transparent)]
@@ -250,7 +252,9 @@ mod tests {
         Span {
             trace_id: own.trace_id.to_vec(),
             span_id: id(own.spans, stamp.span).to_vec(),
-            parent_span_id: stamp.parent.map_or_else(Vec::new, |parent| id(own.spans, parent).to_vec()),
+            parent_span_id: stamp
+                .parent
+                .map_or_else(Vec::new, |parent| id(own.spans, parent).to_vec()),
             name: format!("span {}", stamp.span),
             start_time_unix_nano: at - stamp.start,
             end_time_unix_nano: at - stamp.end,

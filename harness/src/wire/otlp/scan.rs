@@ -251,8 +251,8 @@ mod tests {
     use super::super::traces::{Event, ExportTraces, Link, ResourceSpans, ScopeSpans, Span};
     use super::super::{KeyValue, Resource};
     use super::*;
-    use prost::Message;
     use proptest::prelude::*;
+    use prost::Message;
 
     fn a_span(number: u8, child: bool, events: usize, links: usize) -> Span {
         Span {
