@@ -85,7 +85,7 @@ pub enum OtlpError {
     #[error("{url} answered {status}: {words}")]
     Refused {
         /// The endpoint.
-        url: Url,
+        url: Box<Url>,
         /// Name of the gRPC status, or the HTTP status.
         status: String,
         /// What the server said.
@@ -109,7 +109,7 @@ pub struct Client(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Grpc(grpc::Client),
+    Grpc(Box<grpc::Client>),
     Http(http::Client),
 }
 
@@ -117,7 +117,7 @@ impl Client {
     /// A client; it connects with the first request.
     pub fn new(endpoint: &Endpoint) -> Result<Self, OtlpError> {
         Ok(Self(match endpoint.protocol {
-            Protocol::Grpc => Kind::Grpc(grpc::Client::new(endpoint)?),
+            Protocol::Grpc => Kind::Grpc(Box::new(grpc::Client::new(endpoint)?)),
             Protocol::Http => Kind::Http(http::Client::new(endpoint)?),
         }))
     }

@@ -52,7 +52,7 @@ pub enum Reply {
     },
     /// Refused; nothing of it is kept.
     Refuse {
-        /// gRPC status code, for example 14 (UNAVAILABLE) or 8 (RESOURCE_EXHAUSTED).
+        /// gRPC status code, for example 14 (`UNAVAILABLE`) or 8 (`RESOURCE_EXHAUSTED`).
         grpc: u8,
         /// HTTP status, for example 503 or 429.
         http: u16,
@@ -285,7 +285,7 @@ impl Shared {
     }
 
     fn judge(&self, signal: Signal, message: Bytes, gzip: bool) -> Verdict {
-        /// gRPC's INVALID_ARGUMENT, and HTTP's 400: not to be sent again.
+        /// gRPC's `INVALID_ARGUMENT`, and HTTP's 400: not to be sent again.
         const UNREADABLE: (u8, u16) = (3, 400);
         let unreadable = |words: String| {
             self.state().arrived.unreadable += 1;

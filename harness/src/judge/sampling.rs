@@ -98,10 +98,11 @@ pub fn kept_buckets(percentage: f32) -> u32 {
     buckets.min(BUCKETS)
 }
 
-/// The percentages, from the first to before the second, at which so many buckets are kept.
+/// The percentages, from the first to before the second, at which so many buckets are kept; all are
+/// kept at 100 alone.
 #[must_use]
 pub fn percentages(kept: u32) -> (f64, f64) {
-    let point = |buckets: u32| f64::from(buckets) * 100.0 / f64::from(BUCKETS);
+    let point = |buckets: u32| f64::from(buckets.min(BUCKETS)) * 100.0 / f64::from(BUCKETS);
     (point(kept), point(kept + 1))
 }
 

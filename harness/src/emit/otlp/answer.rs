@@ -41,15 +41,12 @@ pub(super) fn words(message: &[u8]) -> String {
             [b'%', high, low, ..] => hex::decode([*high, *low]).ok(),
             _ => None,
         };
-        match coded {
-            Some(byte) => {
-                bytes.extend(byte);
-                rest = rest.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
+        if let Some(byte) = coded {
+            bytes.extend(byte);
+            rest = rest.get(3..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = tail;
         }
     }
     kept(&String::from_utf8_lossy(&bytes))

@@ -67,16 +67,16 @@ impl Client {
     pub(super) async fn export(&self, body: Bytes) -> Result<Taken, OtlpError> {
         match tokio::time::timeout(ANSWER_BOUND, self.exchange(body)).await {
             Ok(result) => result,
-            Err(_) => Err(self.unreachable(format!("no answer within {} s", ANSWER_BOUND.as_secs()))),
+            Err(_) => Err(self.unreachable(&format!("no answer within {} s", ANSWER_BOUND.as_secs()))),
         }
     }
 
     async fn exchange(&self, body: Bytes) -> Result<Taken, OtlpError> {
-        let broken = |error: h2::Error| self.unreachable(format!("the exchange broke off: {error}"));
+        let broken = |error: h2::Error| self.unreachable(&format!("the exchange broke off: {error}"));
         let mut sender = self.connected().await?;
         let mut request = Request::post(self.uri.clone())
             .body(())
-            .map_err(|error| self.unreachable(error.to_string()))?;
+            .map_err(|error| self.unreachable(&error.to_string()))?;
         request.headers_mut().clone_from(&self.headers);
         let (response, mut stream) = sender.send_request(request, false).map_err(broken)?;
         // Queued whole: the bound on requests in flight bounds the queue.
@@ -98,7 +98,7 @@ impl Client {
         match body.trailers().await.map_err(broken)? {
             Some(trailers) => self.judge(&trailers)?,
             None if head.headers.contains_key("grpc-status") => {}
-            None => return Err(self.unreachable("the answer ended without a status".to_owned())),
+            None => return Err(self.unreachable("the answer ended without a status")),
         }
         Ok(taken(message.get(PREFIX..).unwrap_or_default()))
     }
@@ -114,11 +114,11 @@ impl Client {
         }
         let stream = TcpStream::connect(&self.address)
             .await
-            .map_err(|error| self.unreachable(format!("no connection: {error}")))?;
+            .map_err(|error| self.unreachable(&format!("no connection: {error}")))?;
         stream
             .set_nodelay(true)
-            .map_err(|error| self.unreachable(error.to_string()))?;
-        let failed = |error: h2::Error| self.unreachable(format!("no HTTP/2 connection: {error}"));
+            .map_err(|error| self.unreachable(&error.to_string()))?;
+        let failed = |error: h2::Error| self.unreachable(&format!("no HTTP/2 connection: {error}"));
         let (sender, running) = h2::client::Builder::new()
             .initial_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
@@ -146,16 +146,16 @@ impl Client {
 
     fn refused(&self, status: String, words: String) -> OtlpError {
         OtlpError::Refused {
-            url: self.url.clone(),
+            url: Box::new(self.url.clone()),
             status,
             words,
         }
     }
 
-    fn unreachable(&self, why: String) -> OtlpError {
+    fn unreachable(&self, why: &str) -> OtlpError {
         OtlpError::Unreachable {
             url: self.url.clone(),
-            why: kept(&why),
+            why: kept(why),
         }
     }
 }

@@ -75,7 +75,7 @@ impl Client {
             _ => String::from_utf8_lossy(&said).into_owned(),
         };
         Err(OtlpError::Refused {
-            url: self.url.clone(),
+            url: Box::new(self.url.clone()),
             status: status.as_u16().to_string(),
             words: kept(&words),
         })

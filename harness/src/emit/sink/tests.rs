@@ -178,9 +178,9 @@ async fn packed_requests_are_unpacked_and_broken_ones_refused() {
     let sink = Sink::start(Keep::Whole).unwrap();
     let url = format!("http://{}/v1/traces", sink.http());
     let message = one_span().encode_to_vec();
-    let mut packer = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packer.write_all(&message).unwrap();
-    let packed = packer.finish().unwrap();
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&message).unwrap();
+    let packed = gzip.finish().unwrap();
     let post = async |body: Vec<u8>| {
         reqwest::Client::new()
             .post(&url)

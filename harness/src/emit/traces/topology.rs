@@ -367,15 +367,12 @@ impl Topology {
             events: Vec::new(),
             linked: false,
         });
-        let (end, error) = match target {
-            Some(target) => {
-                let (end, error) = self.run(target, Some(own), now + ON_THE_WAY, origin, rng, spans);
-                (end + ON_THE_WAY, error)
-            }
-            None => {
-                let time = log_normal(rng, call.median.unwrap_or(0.001), CALL_SPREAD);
-                (now + microseconds(time), None)
-            }
+        let (end, error) = if let Some(target) = target {
+            let (end, error) = self.run(target, Some(own), now + ON_THE_WAY, origin, rng, spans);
+            (end + ON_THE_WAY, error)
+        } else {
+            let time = log_normal(rng, call.median.unwrap_or(0.001), CALL_SPREAD);
+            (now + microseconds(time), None)
         };
         if let Some(span) = spans.get_mut(own as usize) {
             span.end = end;
