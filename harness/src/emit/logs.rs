@@ -38,6 +38,9 @@ use model::Kind;
 use plan::{Form, Plan, PlanError, Sent, Slot};
 use send::Exchange;
 
+/// So many kinds of failures are told apart by their words.
+const KINDS_KEPT: usize = 20;
+
 /// Where records go.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Destination {
@@ -195,10 +198,12 @@ impl Tally {
 
     /// A request failed.
     fn fail(&mut self, status: Option<String>, words: String, records: u64) {
-        let entry = self
-            .failures
-            .entry((status, words.clone()))
-            .or_insert((words, 0, 0));
+        let mut kind = (status, words.clone());
+        if self.failures.len() >= KINDS_KEPT && !self.failures.contains_key(&kind) {
+            // Words that name instants never repeat; from here on the status alone is told apart.
+            kind.1 = String::new();
+        }
+        let entry = self.failures.entry(kind).or_insert((words, 0, 0));
         entry.1 += 1;
         entry.2 += records;
     }

@@ -207,13 +207,15 @@ impl fmt::Display for LogsReport {
             self.latency.p99 * 1e3,
             self.latency.max * 1e3
         )?;
-        writeln!(
-            f,
-            "ledger    {} to {}, checksum {:016x}",
-            instant(total.first),
-            instant(total.last),
-            total.checksum
-        )?;
+        if total.records > 0 {
+            writeln!(
+                f,
+                "ledger    {} to {}, checksum {:016x}",
+                instant(total.first),
+                instant(total.last),
+                total.checksum
+            )?;
+        }
         if self.replaced > 0 {
             writeln!(f, "repeated  {} documents were there already", self.replaced)?;
         }

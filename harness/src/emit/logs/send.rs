@@ -177,7 +177,11 @@ impl Exchange {
                 .filter(|message| !message.is_empty()),
             Self::Bulk { .. } => serde_json::from_slice::<serde_json::Value>(body)
                 .ok()
-                .and_then(|answer| Some(answer.pointer("/error/reason")?.as_str()?.to_owned())),
+                .and_then(|answer| {
+                    // Most errors are objects; those about the path are plain text.
+                    let error = answer.pointer("/error/reason").or_else(|| answer.get("error"))?;
+                    Some(error.as_str()?.to_owned())
+                }),
             Self::Loki => None,
         };
         let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());

@@ -257,6 +257,24 @@ async fn of_refused_requests_records_may_be_there_or_not() {
 }
 
 #[tokio::test]
+async fn words_that_never_repeat_do_not_fill_the_memory() {
+    let (endpoint, _) = sink(|number, _| {
+        let words = format!("too old at {number}");
+        (StatusCode::BAD_REQUEST, words.into_bytes())
+    })
+    .await;
+    let many = Load {
+        batch: 10,
+        connections: 1,
+        ..load(Destination::Loki(endpoint))
+    };
+    let outcome = send(many, CancellationToken::new()).await.unwrap();
+    assert_eq!(outcome.failures.len(), KINDS_KEPT + 1);
+    let refused: u64 = outcome.failures.iter().map(|failure| failure.records).sum();
+    assert_eq!(refused, 2_345);
+}
+
+#[tokio::test]
 async fn loki_gets_what_the_ledger_says_in_the_order_of_its_streams() {
     let (endpoint, got) = sink(|_, _| (StatusCode::NO_CONTENT, Vec::new())).await;
     let outcome = send(load(Destination::Loki(endpoint)), CancellationToken::new())
