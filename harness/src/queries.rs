@@ -490,7 +490,8 @@ mod tests {
     use rstest::rstest;
 
     fn shipped() -> String {
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/queries.yaml")).unwrap()
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/queries.yaml"))
+            .unwrap()
     }
 
     #[test]
@@ -516,7 +517,11 @@ mod tests {
         "metrics/instant: 300 samples are too few to judge the 99th percentile in 2 looks; take 368 at first"
     )]
     #[case::no_rate("rate: 100", "rate: 0", "metrics/instant: 0 is not a rate")]
-    #[case::no_expression("expr: sum(up)", "expr: sum(up", "metrics/panels/0: `sum(up` is not an expression")]
+    #[case::no_expression(
+        "expr: sum(up)",
+        "expr: sum(up",
+        "metrics/panels/0: `sum(up` is not an expression"
+    )]
     #[case::nothing_asked("points: 720", "points: 1", "metrics/points: a graph has 2 points or more")]
     fn a_mistake_is_named_with_its_line(#[case] find: &str, #[case] replace: &str, #[case] says: &str) {
         let text = shipped();
@@ -536,10 +541,16 @@ mod tests {
         let text = shipped();
         let queries = Queries::parse(Path::new(FILE), &text).unwrap();
         let (first, second) = (&queries.metrics.panels[0].name, &queries.metrics.panels[1].name);
-        let error = Queries::parse(Path::new(FILE), &text.replace(&format!("name: {second}"), &format!("name: {first}")))
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("metrics/panels/1") && error.contains("is there twice"), "{error}");
+        let error = Queries::parse(
+            Path::new(FILE),
+            &text.replace(&format!("name: {second}"), &format!("name: {first}")),
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.contains("metrics/panels/1") && error.contains("is there twice"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -206,9 +206,9 @@ impl Prometheus {
     /// The answer to an instant query as it was sent, unread: for measuring the server and not the reading.
     pub async fn query_text(&self, expression: &str, at: f64) -> Result<String, ClientError> {
         let form = [("query", expression.to_owned()), ("time", instant(at))];
-        let asked = self.server.ask(Method::POST, "/api/v1/query", |request| {
-            request.form(&form)
-        });
+        let asked = self
+            .server
+            .ask(Method::POST, "/api/v1/query", |request| request.form(&form));
         Ok(asked.await?.body)
     }
 
@@ -221,9 +221,9 @@ impl Prometheus {
         step: Duration,
     ) -> Result<String, ClientError> {
         let form = range_form(expression, from, to, step);
-        let asked = self.server.ask(Method::POST, "/api/v1/query_range", |request| {
-            request.form(&form)
-        });
+        let asked = self
+            .server
+            .ask(Method::POST, "/api/v1/query_range", |request| request.form(&form));
         Ok(asked.await?.body)
     }
 

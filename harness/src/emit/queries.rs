@@ -171,17 +171,25 @@ mod tests {
     async fn a_server_that_stalls_makes_the_queries_behind_it_late() {
         // One at a time, every 10 ms, and the third answer takes 100 ms: a closed loop would see one
         // slow answer, here those that were due meanwhile are late too.
-        let asked = run(load(100.0, 1), 1, 0, 10, {
-            let count = std::cell::Cell::new(0);
-            move |_| {
-                count.set(count.get() + 1);
-                let stall = count.get() == 3;
-                async move {
-                    until_scheduled(Instant::now() + Duration::from_millis(if stall { 100 } else { 1 })).await;
-                    Ok(())
+        let asked = run(
+            load(100.0, 1),
+            1,
+            0,
+            10,
+            {
+                let count = std::cell::Cell::new(0);
+                move |_| {
+                    count.set(count.get() + 1);
+                    let stall = count.get() == 3;
+                    async move {
+                        until_scheduled(Instant::now() + Duration::from_millis(if stall { 100 } else { 1 }))
+                            .await;
+                        Ok(())
+                    }
                 }
-            }
-        }, |()| ())
+            },
+            |()| (),
+        )
         .await;
         let slow = asked
             .iter()
@@ -193,13 +201,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn errors_are_kept_beside_answers() {
-        let asked = run(load(1_000.0, 4), 4, 0, 8, |question| async move {
-            if question == 2 {
-                Err("refused".to_owned())
-            } else {
-                Ok(question)
-            }
-        }, |question| question)
+        let asked = run(
+            load(1_000.0, 4),
+            4,
+            0,
+            8,
+            |question| async move {
+                if question == 2 {
+                    Err("refused".to_owned())
+                } else {
+                    Ok(question)
+                }
+            },
+            |question| question,
+        )
         .await;
         assert_eq!(asked.len(), 8);
         assert_eq!(asked.iter().filter(|one| one.answer.is_err()).count(), 2);

@@ -57,7 +57,10 @@ fn work(text: &[u8]) -> f64 {
             _ => return 0.0,
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes in a share of time")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "far below 2^52 bytes in a share of time"
+    )]
     let bytes = bytes as f64;
     bytes / f64::from(1 << 20) / started.elapsed().as_secs_f64()
 }
@@ -65,7 +68,14 @@ fn work(text: &[u8]) -> f64 {
 /// Text that compresses as metrics do: words from a small set in a fixed, irregular order.
 fn text(length: usize) -> Vec<u8> {
     const WORDS: [&str; 8] = [
-        "http_requests_total", "{job=\"api\",", "le=\"0.25\"}", " 17", " 1.5e9\n", "route=", "status=\"200\"", ",",
+        "http_requests_total",
+        "{job=\"api\",",
+        "le=\"0.25\"}",
+        " 17",
+        " 1.5e9\n",
+        "route=",
+        "status=\"200\"",
+        ",",
     ];
     let mut text = Vec::with_capacity(length + 32);
     let mut state = 1u64;

@@ -44,13 +44,12 @@ pub(super) struct Day {
 impl Day {
     /// The day of the declared targets and the played services.
     pub(super) fn of(context: &Context) -> Result<Self, CaseError> {
-        let targets =
-            harness::render::prometheus::targets(&context.tree, &context.shapes).map_err(|error| {
-                match error {
-                    RenderError::Deploy(error) => CaseError::from(error),
-                    other => CaseError::Failed(other.to_string()),
-                }
-            })?;
+        let targets = harness::render::prometheus::targets(&context.tree, &context.shapes).map_err(
+            |error| match error {
+                RenderError::Deploy(error) => CaseError::from(error),
+                other => CaseError::Failed(other.to_string()),
+            },
+        )?;
         let (mut labels, mut courses) = (Vec::new(), Vec::new());
         let mut seen = HashSet::new();
         for target in targets {
@@ -193,7 +192,9 @@ fn blocks(from: i64, to: i64) -> impl Iterator<Item = (i64, i64)> {
 /// Multiples of the step from `start` to before `end`.
 fn instants(start: i64, end: i64, step: i64) -> impl Iterator<Item = i64> {
     let first = start.div_euclid(step) + i64::from(start.rem_euclid(step) != 0);
-    (first..).map(move |number| number * step).take_while(move |at| *at < end)
+    (first..)
+        .map(move |number| number * step)
+        .take_while(move |at| *at < end)
 }
 
 /// A number from 0 to 1 that looks random, of a series and an instant.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use harness::case::{CaseError, Context};
 use harness::drawing::{Drawing, LatencyMark, LatencyRow};
 use harness::emit::queries::{self, Asked, Load};
+use harness::emit::schedule::Schedule;
 use harness::finding::{Figure, Finding, Findings};
 use harness::judge::latency::budget::{self, Budget, Estimate, Judgement, Looks};
 use harness::judge::latency::machine::Machine;
@@ -67,51 +68,68 @@ where
 {
     let unsound = |why: String| CaseError::Environment(format!("{}: {why}", harness::queries::FILE));
     let looks = plan.pace.looks().map_err(unsound)?;
+    let promised = promised(context, plan.promise)?;
+    let count = plan.questions.len();
+    let mut machine = measured(context).await?;
+    // A machine half as fast is asked half as often: the same share of it is busy.
+    let rate = plan.pace.rate / machine.factor().unwrap_or(machine.most);
     let load = Load {
-        schedule: plan.pace.schedule().map_err(unsound)?,
+        schedule: Schedule::new(rate).map_err(|error| unsound(error.to_string()))?,
         at_once: plan.pace.at_once,
         seed: context.seed,
     };
-    let promised = promised(context, plan.promise)?;
-    let count = plan.questions.len();
-
-    context
-        .progress
-        .step("", format!("asking each of {count} questions once"));
+    context.progress.step(
+        "",
+        format!("asking each of {count} questions once, {rate:.0} a second"),
+    );
     let first = queries::run(load, count, 0, count, &ask, read).await;
-    let mut machine = measured(context).await?;
+    machine = machine.slower(measured(context).await?);
 
     let mut asked: Vec<Asked<usize>> = Vec::new();
-    let mut estimates = Vec::new();
-    for (number, size) in looks.sizes().iter().enumerate() {
-        context.progress.step(
-            "",
-            format!("asking {} times, {} a second", size - asked.len(), plan.pace.rate),
-        );
-        // The first round was that of the answers to compare with.
-        let from = count + asked.len();
-        asked.extend(queries::run(load, count, from, size - asked.len(), &ask, read).await);
-        machine = machine.slower(measured(context).await?);
-        let sorted = latencies(&asked);
-        estimates = promised
-            .iter()
-            .map(|one| budget::estimate(&sorted, one.budget.quantile, looks.confidence()))
-            .collect();
+    let mut estimates = estimated(&promised, &asked, &looks);
+    for size in looks.sizes() {
         let undecided = promised.iter().zip(&estimates).any(|(one, estimate)| {
+            // Nothing is decided on a machine that is too slow, however often it is asked.
             machine
                 .budget(one.budget.most)
                 .is_some_and(|budget| estimate.judge(budget) == Judgement::Undecided)
         });
-        if !undecided || number + 1 == looks.sizes().len() {
+        if !undecided {
             break;
         }
+        let more = size - asked.len();
+        context
+            .progress
+            .step("", format!("asking {more} times, {rate:.0} a second"));
+        // The first round was that of the answers to compare with.
+        let from = count + asked.len();
+        asked.extend(queries::run(load, count, from, more, &ask, read).await);
+        machine = machine.slower(measured(context).await?);
+        estimates = estimated(&promised, &asked, &looks);
     }
 
+    findings.push(
+        Finding::of(format!("pace of {}", plan.what))
+            .declared(format!("{} a second", plan.pace.rate))
+            .observed(format!(
+                "{rate:.1} a second, {} at once at most, sent {} late at most",
+                plan.pace.at_once,
+                milliseconds(asked.iter().map(Asked::late).max().unwrap_or_default())
+            )),
+    );
     answers(plan, &first, &asked, findings);
     percentiles(plan, &promised, &estimates, &looks, machine, findings);
     slowest(plan, &promised, &asked, machine, findings);
     draw(plan, &promised, &estimates, &asked, machine, findings);
     Ok(())
+}
+
+fn estimated(promised: &[Promised], asked: &[Asked<usize>], looks: &Looks) -> Vec<Estimate> {
+    let sorted = latencies(asked);
+    promised
+        .iter()
+        .map(|one| budget::estimate(&sorted, one.budget.quantile, looks.confidence()))
+        .collect()
 }
 
 fn promised(context: &Context, promise: &str) -> Result<Vec<Promised>, CaseError> {
@@ -165,7 +183,12 @@ fn answers(plan: &Plan, first: &[Asked<usize>], asked: &[Asked<usize>], findings
     };
     let all = || first.iter().chain(asked);
     let refused: Vec<String> = all()
-        .filter_map(|one| one.answer.as_ref().err().map(|why| format!("{}: {why}", name(one))))
+        .filter_map(|one| {
+            one.answer
+                .as_ref()
+                .err()
+                .map(|why| format!("{}: {why}", name(one)))
+        })
         .collect();
     findings.push(
         Finding::of(format!("answers to {}", plan.what))
@@ -202,7 +225,11 @@ fn answers(plan: &Plan, first: &[Asked<usize>], asked: &[Asked<usize>], findings
     });
     findings.push(
         Finding::of(format!("data in the answers to {}", plan.what))
-            .declared(format!("{} of {} questions ask for data that is there", expected.len(), plan.questions.len()))
+            .declared(format!(
+                "{} of {} questions ask for data that is there",
+                expected.len(),
+                plan.questions.len()
+            ))
             .observed(format!("{} of them come back empty", empty.len()))
             .bound("none empty, and every answer as large as the first")
             .judge(empty.is_empty() && differs.is_none(), || match differs {
@@ -230,7 +257,10 @@ fn percentiles(
         let Some(budget) = machine.budget(one.budget.most) else {
             findings.push(finding.verdict(
                 Verdict::Environment,
-                format!("{}: latencies say nothing about the stack", machine.words(one.budget.most)),
+                format!(
+                    "{}: latencies say nothing about the stack",
+                    machine.words(one.budget.most)
+                ),
             ));
             continue;
         };

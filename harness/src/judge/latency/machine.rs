@@ -65,7 +65,11 @@ impl Machine {
     /// The slower of two measurements of one machine.
     #[must_use]
     pub fn slower(self, other: Self) -> Self {
-        if other.measured < self.measured { other } else { self }
+        if other.measured < self.measured {
+            other
+        } else {
+            self
+        }
     }
 }
 

@@ -99,10 +99,11 @@ struct Scale {
 impl Scale {
     /// From a power of ten to a power of ten around everything that is drawn.
     fn of(row: &LatencyRow) -> Self {
-        let marks = row
-            .marks
-            .iter()
-            .flat_map(|mark| [mark.lower, mark.upper, Some(mark.promised), mark.budget].into_iter().flatten());
+        let marks = row.marks.iter().flat_map(|mark| {
+            [mark.lower, mark.upper, Some(mark.promised), mark.budget]
+                .into_iter()
+                .flatten()
+        });
         let (mut from, mut to) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in row.values.iter().copied().chain(marks) {
             // From 1 microsecond to 10,000 seconds; what is longer stands at the rim.
@@ -125,7 +126,11 @@ impl Scale {
     /// Share of the scale's length at which a value stands, from 0 to 1.
     fn share(self, value: f64) -> f64 {
         let share = (value.log10() - self.from) / (self.to - self.from);
-        if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
+        if share.is_nan() {
+            0.0
+        } else {
+            share.clamp(0.0, 1.0)
+        }
     }
 
     fn place(self, value: f64) -> f64 {

@@ -10,7 +10,11 @@ const fn table() -> [u32; 256] {
         let mut bit = 0;
         while bit < 8 {
             // The polynomial 0x1EDC6F41, bits reversed.
-            sum = if sum & 1 == 1 { (sum >> 1) ^ 0x82f6_3b78 } else { sum >> 1 };
+            sum = if sum & 1 == 1 {
+                (sum >> 1) ^ 0x82f6_3b78
+            } else {
+                sum >> 1
+            };
             bit += 1;
         }
         table[byte as usize] = sum;

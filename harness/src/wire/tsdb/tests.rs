@@ -128,7 +128,10 @@ fn a_block_counts_what_is_in_it_and_leaves_empty_series_out() {
     })
     .unwrap();
     assert_eq!((written.series, written.samples), (4, 1_000));
-    assert_eq!((written.min_time, written.max_time), (1_000, 1_000 + 249 * 15 + 1));
+    assert_eq!(
+        (written.min_time, written.max_time),
+        (1_000, 1_000 + 249 * 15 + 1)
+    );
     let block = folder.path().join(&written.ulid);
     for file in ["index", "meta.json", "tombstones", "chunks/000001"] {
         assert!(block.join(file).is_file(), "{file}");
