@@ -7,6 +7,7 @@ use std::time::Duration;
 use harness::case::{CaseError, Context};
 use harness::drawing::{Drawing, LatencyMark, LatencyRow};
 use harness::emit::queries::{self, Asked, Load};
+use harness::emit::schedule::Schedule;
 use harness::finding::{Figure, Finding, Findings};
 use harness::judge::latency::budget::{self, Budget, Estimate, Judgement, Looks};
 use harness::judge::latency::machine::Machine;
@@ -48,18 +49,34 @@ struct Promised {
     budget: Budget,
 }
 
-/// Asks the questions and adds what there is to say.
+/// What was measured, before it is judged.
+#[derive(Debug)]
+pub(super) struct Measured {
+    plan: Plan,
+    promised: Vec<Promised>,
+    looks: Looks,
+    /// The machine before.
+    machine: Machine,
+    /// Questions a second.
+    rate: f64,
+    first: Vec<Asked<usize>>,
+    asked: Vec<Asked<usize>>,
+}
+
+/// Asks the questions.
 ///
 /// `ask` gives the whole answer to a question by its number; `read` counts the things in it (series,
 /// traces, documents, lines), off the clock. Every question is asked once beforehand: caches are warm
 /// as those of a dashboard that is open, and every later answer has to hold as much as the first.
+/// `machine` is as it was before the server under test ran: a server that keeps it busy must not
+/// excuse itself by that.
 pub(super) async fn measure<A, F, Fut>(
     context: &Context,
-    plan: &Plan,
-    findings: &mut Findings,
+    plan: Plan,
+    machine: Machine,
     ask: F,
     read: fn(A) -> usize,
-) -> Result<(), CaseError>
+) -> Result<Measured, CaseError>
 where
     A: Send + 'static,
     F: Fn(usize) -> Fut,
@@ -67,51 +84,89 @@ where
 {
     let unsound = |why: String| CaseError::Environment(format!("{}: {why}", harness::queries::FILE));
     let looks = plan.pace.looks().map_err(unsound)?;
+    let promised = promised(context, plan.promise)?;
+    let count = plan.questions.len();
+    // A machine half as fast is asked half as often: the same share of it is busy.
+    let rate = plan.pace.rate / machine.factor().unwrap_or(machine.most);
     let load = Load {
-        schedule: plan.pace.schedule().map_err(unsound)?,
+        schedule: Schedule::new(rate).map_err(|error| unsound(error.to_string()))?,
         at_once: plan.pace.at_once,
         seed: context.seed,
     };
-    let promised = promised(context, plan.promise)?;
-    let count = plan.questions.len();
-
-    context
-        .progress
-        .step("", format!("asking each of {count} questions once"));
+    context.progress.step(
+        "",
+        format!("asking each of {count} questions once, {rate:.0} a second"),
+    );
     let first = queries::run(load, count, 0, count, &ask, read).await;
-    let mut machine = measured(context).await?;
-
     let mut asked: Vec<Asked<usize>> = Vec::new();
-    let mut estimates = Vec::new();
-    for (number, size) in looks.sizes().iter().enumerate() {
-        context.progress.step(
-            "",
-            format!("asking {} times, {} a second", size - asked.len(), plan.pace.rate),
-        );
-        // The first round was that of the answers to compare with.
-        let from = count + asked.len();
-        asked.extend(queries::run(load, count, from, size - asked.len(), &ask, read).await);
-        machine = machine.slower(measured(context).await?);
-        let sorted = latencies(&asked);
-        estimates = promised
-            .iter()
-            .map(|one| budget::estimate(&sorted, one.budget.quantile, looks.confidence()))
-            .collect();
+    for size in looks.sizes() {
+        let estimates = estimated(&promised, &asked, &looks);
         let undecided = promised.iter().zip(&estimates).any(|(one, estimate)| {
+            // Nothing is decided on a machine that is too slow, however often it is asked.
             machine
                 .budget(one.budget.most)
                 .is_some_and(|budget| estimate.judge(budget) == Judgement::Undecided)
         });
-        if !undecided || number + 1 == looks.sizes().len() {
+        if !undecided {
             break;
         }
+        let more = size - asked.len();
+        context
+            .progress
+            .step("", format!("asking {more} times, {rate:.0} a second"));
+        // The first round was that of the answers to compare with.
+        let from = count + asked.len();
+        asked.extend(queries::run(load, count, from, more, &ask, read).await);
     }
+    Ok(Measured {
+        plan,
+        promised,
+        looks,
+        machine,
+        rate,
+        first,
+        asked,
+    })
+}
 
-    answers(plan, &first, &asked, findings);
-    percentiles(plan, &promised, &estimates, &looks, machine, findings);
-    slowest(plan, &promised, &asked, machine, findings);
-    draw(plan, &promised, &estimates, &asked, machine, findings);
-    Ok(())
+impl Measured {
+    /// Judges what was measured. The server under test should be stopped where it can be: the
+    /// machine is measured once more, and the slower of the two moments counts.
+    pub(super) async fn judge(mut self, context: &Context, findings: &mut Findings) -> Result<(), CaseError> {
+        self.machine = self.machine.slower(machine(context).await?);
+        let Self {
+            plan,
+            promised,
+            looks,
+            machine,
+            rate,
+            first,
+            asked,
+        } = self;
+        let estimates = estimated(&promised, &asked, &looks);
+        findings.push(
+            Finding::of(format!("pace of {}", plan.what))
+                .declared(format!("{} a second", plan.pace.rate))
+                .observed(format!(
+                    "{rate:.1} a second, {} at once at most, sent {} late at most",
+                    plan.pace.at_once,
+                    milliseconds(asked.iter().map(Asked::late).max().unwrap_or_default())
+                )),
+        );
+        answers(&plan, &first, &asked, findings);
+        percentiles(&plan, &promised, &estimates, &looks, machine, findings);
+        slowest(&plan, &promised, &asked, machine, findings);
+        draw(&plan, &promised, &estimates, &asked, machine, findings);
+        Ok(())
+    }
+}
+
+fn estimated(promised: &[Promised], asked: &[Asked<usize>], looks: &Looks) -> Vec<Estimate> {
+    let sorted = latencies(asked);
+    promised
+        .iter()
+        .map(|one| budget::estimate(&sorted, one.budget.quantile, looks.confidence()))
+        .collect()
 }
 
 fn promised(context: &Context, promise: &str) -> Result<Vec<Promised>, CaseError> {
@@ -130,7 +185,7 @@ fn promised(context: &Context, promise: &str) -> Result<Vec<Promised>, CaseError
 }
 
 /// The machine as it is now: what else runs on it slows the server down as well.
-async fn measured(context: &Context) -> Result<Machine, CaseError> {
+pub(super) async fn machine(context: &Context) -> Result<Machine, CaseError> {
     #[expect(clippy::cast_precision_loss, reason = "small numbers of the contract")]
     let count = |name| context.contract.count(MACHINE, name).map(|count| count as f64);
     let (reference, most) = (count("mebibytes-per-second")?, count("slower-at-most")?);

@@ -16,6 +16,9 @@ use super::history::{self, Day, Recorded};
 use super::measure::Question;
 use crate::history::{milliseconds, now_ms, seconds};
 
+/// How deep rules may rest on each other's results.
+const DEPTH: usize = 3;
+
 /// A server that is asked.
 pub(super) struct Loaded {
     /// It.
@@ -63,16 +66,27 @@ pub(super) async fn load(
     clone.rules = RuleSet::Declared;
     let mut server = context.stack.workshop.prometheus(clone).await?;
     let end = seconds(to);
-    let recorded = recorded(server.client(), end).await?;
-    server.stop().await?;
-    let (data, seed) = (server.data(), context.seed);
-    let record = move || history::record(&data, &recorded, (from, to), seed);
-    written.extend(
-        tokio::task::spawn_blocking(record)
-            .await
-            .map_err(|error| CaseError::Environment(error.to_string()))??,
-    );
-    server.start().await?;
+    let mut known = HashSet::new();
+    // Rules that read what others record have a value only once that is there.
+    for _ in 0..DEPTH {
+        let (fresh, waiting) = recorded(server.client(), end, &known).await?;
+        if fresh.is_empty() {
+            break;
+        }
+        known.extend(fresh.iter().map(|rule| rule.name.clone()));
+        server.stop().await?;
+        let (data, seed, pass) = (server.data(), context.seed, known.len());
+        let record = move || history::record(&data, &fresh, (from, to), seed.derive(&pass.to_string()));
+        written.extend(
+            tokio::task::spawn_blocking(record)
+                .await
+                .map_err(|error| CaseError::Environment(error.to_string()))??,
+        );
+        server.start().await?;
+        if !waiting {
+            break;
+        }
+    }
 
     let blocks = server.client().blocks().await?;
     let sum =
@@ -110,20 +124,37 @@ pub(super) async fn load(
     })
 }
 
-/// What the rules that the server has loaded give at the end of the day.
-async fn recorded(server: &Prometheus, end: f64) -> Result<Vec<Recorded>, CaseError> {
-    let mut recorded = Vec::new();
+/// What the rules that the server has loaded give at the end of the day, but for those `known`
+/// already; and whether a rule without a value reads what is recorded by one that has got one only now.
+async fn recorded(
+    server: &Prometheus,
+    end: f64,
+    known: &HashSet<String>,
+) -> Result<(Vec<Recorded>, bool), CaseError> {
+    let (mut recorded, mut empty) = (Vec::new(), Vec::new());
     for rule in server.rules().await? {
-        if rule.kind == "recording" {
+        if rule.kind != "recording" || known.contains(&rule.name) {
+            continue;
+        }
+        // A server that refuses is found out when it is asked the same again.
+        let samples = server.query(&rule.query, Some(end)).await.unwrap_or_default();
+        if samples.is_empty() {
+            empty.push(rule.query);
+        } else {
             recorded.push(Recorded {
-                // A server that refuses is found out when it is asked the same again.
-                samples: server.query(&rule.query, Some(end)).await.unwrap_or_default(),
+                samples,
                 every: Duration::from_secs_f64(rule.interval),
                 name: rule.name,
             });
         }
     }
-    Ok(recorded)
+    let waiting = empty
+        .iter()
+        .filter_map(|query| expression::selectors(query).ok())
+        .flatten()
+        .filter_map(|selector| selector.metric)
+        .any(|metric| recorded.iter().any(|rule| rule.name == metric));
+    Ok((recorded, waiting))
 }
 
 /// Every recording and alert expression, and the panels.

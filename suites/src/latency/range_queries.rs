@@ -57,23 +57,37 @@ fn mutants() -> Vec<Mutant> {
             Edit::argument("prometheus", "--query.max-concurrency", Some("1")),
         ),
         Mutant::new(
-            "collects-garbage-all-the-time",
-            "the server collects garbage whenever its memory grew by a hundredth",
-            Edit::rendered_text("prometheus.yml", "global:", "runtime:\n  gogc: 1\nglobal:"),
+            "expression-sorts-every-bucket",
+            "an alert sorts an hour of every bucket of every histogram of requests",
+            Edit::set_rule(
+                "RedisDown",
+                "/expr",
+                "count(quantile_over_time(0.5, http_request_duration_seconds_bucket[1h])) < 0",
+            ),
+        ),
+        Mutant::new(
+            "always-evaluating",
+            "the server evaluates its rules three hundred times as often as declared",
+            Edit::rendered_text(
+                "prometheus.yml",
+                "evaluation_interval: 30s",
+                "evaluation_interval: 100ms",
+            ),
         ),
     ]
 }
 
 async fn run(context: Context) -> Result<Findings, CaseError> {
     let queries = metrics::queries(&context)?;
+    let machine = measure::machine(&context).await?;
     let mut findings = Findings::new();
     let range = context.contract.duration(PROMISE, "range")?;
-    let loaded = metrics::load(&context, &queries, PanelKind::Range, &mut findings).await?;
+    let mut loaded = metrics::load(&context, &queries, PanelKind::Range, &mut findings).await?;
     let plan = Plan {
         what: "range queries",
         promise: PROMISE,
         pace: queries.metrics.range,
-        questions: loaded.questions,
+        questions: std::mem::take(&mut loaded.questions),
     };
     let (client, end) = (loaded.server.client(), loaded.end);
     let step = range / queries.metrics.points;
@@ -86,6 +100,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
                 .map_err(|error| error.to_string())
         }
     };
-    measure::measure(&context, &plan, &mut findings, ask, metrics::series).await?;
+    let measured = measure::measure(&context, plan, machine, ask, metrics::series).await?;
+    loaded.server.stop().await?;
+    measured.judge(&context, &mut findings).await?;
     Ok(findings)
 }
