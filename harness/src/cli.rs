@@ -64,7 +64,7 @@ enum Command {
     Check,
     /// Emits synthetic telemetry against any endpoint
     #[command(subcommand)]
-    Emit(emit::EmitCommand),
+    Emit(Box<emit::EmitCommand>),
     /// Prints or rewrites the JSON schemas of contract and reports
     Schema(schema::SchemaArgs),
     /// Keeps a warm stack; what `up` starts in the background
@@ -207,7 +207,7 @@ async fn dispatch(command: Command, shell: &Shell) -> Result<Exit, CliError> {
         Command::List(args) => Ok(list::list(&args, shell)),
         Command::Coverage => coverage::coverage(shell),
         Command::Check => check::check(shell),
-        Command::Emit(command) => emit::emit(command, shell).await,
+        Command::Emit(command) => emit::emit(*command, shell).await,
         Command::Schema(args) => schema::schema(&args, shell),
     }
 }

@@ -145,7 +145,7 @@ impl Session {
                 verdict: Verdict::Environment,
                 reason,
             }),
-            Ok(()) => Self::bring_up(&project, &options, &folder, &progress, &cancel).await,
+            Ok(()) => Box::pin(Self::bring_up(&project, &options, &folder, &progress, &cancel)).await,
         };
         let calibration = measured.await.unwrap_or_default();
         Self {

@@ -31,7 +31,7 @@ struct Shared {
 
 impl Shared {
     async fn run(&self, number: usize, case: &Case) -> Result<Outcome, String> {
-        let session = self.session.get_or_try_init(open).await?;
+        let session = Box::pin(self.session.get_or_try_init(open)).await?;
         let outcome = session.run(case).await;
         self.outcomes.lock().await.push((number, outcome.clone()));
         Ok(outcome)
@@ -60,12 +60,12 @@ async fn open() -> Result<Session, String> {
             .count(),
         needs: Needs::of(&suites::cases()),
     };
-    Ok(Session::open(
+    Ok(Box::pin(Session::open(
         project,
         options,
         Progress::new(harness::progress::terminal()),
         CancellationToken::new(),
-    )
+    ))
     .await)
 }
 

@@ -1,6 +1,7 @@
 //! Acquisition end to end: with small scripts in place of servers and of go,
 //! and a real HTTP server in place of the vendor's.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -739,7 +740,7 @@ async fn serve(archives: Vec<(&'static str, Vec<u8>)>, sum: Option<&str>) -> std
     let mut list = String::new();
     for (name, bytes) in archives {
         let sum = sum.map_or_else(|| hex::encode(sha2::Sha256::digest(&bytes)), str::to_owned);
-        list.push_str(&format!("{sum}  {name}\n"));
+        writeln!(list, "{sum}  {name}").unwrap();
         router = router.route(
             &format!("/{name}"),
             axum::routing::get(async move || bytes.clone()),

@@ -57,7 +57,13 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
         profile: args.selection.profile,
         needs: Needs::of(&cases),
     };
-    let session = Session::open(project, options, shell.progress.clone(), shell.cancel.clone()).await;
+    let session = Box::pin(Session::open(
+        project,
+        options,
+        shell.progress.clone(),
+        shell.cancel.clone(),
+    ))
+    .await;
     let outcomes = session.run_all(&cases).await;
     let (report, written) = session.close(outcomes).await;
     print(&report.table(colour()));

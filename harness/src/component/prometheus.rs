@@ -109,6 +109,8 @@ pub struct LoadedRule {
     pub last_error: String,
     /// Alert state (`inactive`, `pending`, `firing`), empty for recording rules.
     pub state: String,
+    /// When it was last evaluated to its end, unix seconds; none before its first evaluation.
+    pub evaluated: Option<f64>,
 }
 
 /// An active alert, from `/api/v1/alerts`.

@@ -70,7 +70,7 @@ async fn serve(listener: std::net::TcpListener, end: CancellationToken) -> std::
     let server = axum::serve(tokio::net::TcpListener::from_std(listener)?, router);
     tokio::select! {
         () = end.cancelled() => {}
-        served = server.into_future() => served?,
+        ended = server.into_future() => ended?,
     }
     Ok(bytes.load(Ordering::Relaxed))
 }

@@ -209,7 +209,7 @@ impl Tally {
     }
 
     /// An item failed; reasons name documents, so the kind puts them together.
-    fn fail_item(&mut self, status: u16, kind: String, reason: String) {
+    fn fail_item(&mut self, status: u16, kind: String, reason: &str) {
         let entry = self
             .failures
             .entry((Some(status.to_string()), kind))
@@ -289,14 +289,14 @@ pub async fn send(load: Load, stop: CancellationToken) -> Result<Outcome, LogsEr
 async fn send_here(load: Load, stop: CancellationToken) -> Result<Outcome, LogsError> {
     let plan = Plan::new(&load)?;
     let mut began = Instant::now();
-    let begin = || {
+    let mark_start = || {
         began = Instant::now();
         (began, unix_now())
     };
     let (mut total, mut form) = (Tally::default(), Form::Line);
     let start = match &load.destination {
         Destination::Files { folder, rotation } => {
-            let (tally, start) = files::write(&plan, folder, *rotation, begin, &stop).await?;
+            let (tally, start) = files::write(&plan, folder, *rotation, mark_start, &stop).await?;
             total.merge(tally);
             start
         }
@@ -305,7 +305,7 @@ async fn send_here(load: Load, stop: CancellationToken) -> Result<Outcome, LogsE
         | Destination::Otlp { endpoint, .. } => {
             let exchange = exchange(&load.destination);
             form = exchange.form();
-            let (tallies, start) = send::send(&plan, endpoint, &exchange, begin, &stop).await?;
+            let (tallies, start) = send::send(&plan, endpoint, &exchange, mark_start, &stop).await?;
             for tally in tallies {
                 total.merge(tally);
             }

@@ -111,8 +111,10 @@ pub fn decode(body: &str) -> Result<Vec<Read>, BulkError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Target {
-        _index: String,
-        _id: String,
+        #[serde(rename = "_index")]
+        index: String,
+        #[serde(rename = "_id")]
+        id: String,
     }
     let mut items = Vec::new();
     let mut lines = body.lines().zip(1..);
@@ -135,8 +137,8 @@ pub fn decode(body: &str) -> Result<Vec<Read>, BulkError> {
             serde_json::from_str(document).map_err(|error| wrong("document", number, error.to_string()))?;
         items.push(Read {
             action,
-            index: target._index,
-            id: target._id,
+            index: target.index,
+            id: target.id,
             source,
         });
     }

@@ -17,13 +17,13 @@ pub const CONTENT_TYPE: &str = "application/x-protobuf";
 /// Entries of one label set in the making of a request.
 #[derive(Debug, Clone)]
 pub struct Stream<'a> {
-    /// The label set as LogQL writes it, see [`selector`].
+    /// The label set as `LogQL` writes it, see [`selector`].
     pub labels: &'a str,
     /// Its lines, in the order of their instants.
     pub lines: Vec<&'a Template>,
 }
 
-/// A label set as LogQL writes it: `{app="x", pod="y"}`, sorted by name.
+/// A label set as `LogQL` writes it: `{app="x", pod="y"}`, sorted by name.
 #[must_use]
 pub fn selector<'a>(labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut labels: Vec<(&str, &str)> = labels.into_iter().collect();

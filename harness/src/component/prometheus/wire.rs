@@ -3,6 +3,7 @@
 //! Members the harness does not use are left out, and newer servers may add some, so unknown
 //! members are no error here.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -230,6 +231,7 @@ struct Rule {
     last_error: String,
     #[serde(default)]
     state: String,
+    last_evaluation: String,
 }
 
 impl Group {
@@ -256,9 +258,16 @@ impl Group {
                 health: rule.health,
                 last_error: rule.last_error,
                 state: rule.state,
+                evaluated: evaluated(&rule.last_evaluation),
             })
             .collect()
     }
+}
+
+/// The instant of the last evaluation; before the first, Prometheus gives Go's zero time, the year 1.
+fn evaluated(text: &str) -> Option<f64> {
+    let seconds = text.parse::<Timestamp>().ok()?.as_duration().as_secs_f64();
+    (seconds > 0.0).then_some(seconds)
 }
 
 #[derive(Debug, Deserialize)]

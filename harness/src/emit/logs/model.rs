@@ -11,6 +11,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use serde::Serialize;
 use serde_json::Value;
+use std::fmt::Write as _;
 
 use super::json::Object;
 use crate::seed::Seed;
@@ -332,11 +333,13 @@ impl Stream {
         }
         if random.random_ratio(1, LONG_ONE_IN) {
             for line in 0..700 {
-                message.push_str(&format!(
+                // Writing into text does not fail.
+                let _ = write!(
+                    message,
                     "\n  at {}.step{line}(größe=\"{}\")",
                     self.service,
                     line * 37
-                ));
+                );
             }
         }
         Shape {

@@ -231,16 +231,13 @@ impl Plan {
     /// Unix nanoseconds of a batch's first record, and nanoseconds to the next.
     fn times(&self, slot: Slot, start: i64) -> (i64, i64) {
         let from = i64::try_from(slot.first).unwrap_or(i64::MAX);
-        match self.history {
+        if let Some(gap) = self.history {
             // The end of the history is the start of sending.
-            Some(gap) => {
-                let records = i64::try_from(self.records).unwrap_or(i64::MAX);
-                (start.saturating_sub((records - from).saturating_mul(gap)), gap)
-            }
-            None => {
-                let after = i64::try_from(self.schedule.instant(slot.first).as_nanos()).unwrap_or(i64::MAX);
-                (start.saturating_add(after), self.gap)
-            }
+            let records = i64::try_from(self.records).unwrap_or(i64::MAX);
+            (start.saturating_sub((records - from).saturating_mul(gap)), gap)
+        } else {
+            let after = i64::try_from(self.schedule.instant(slot.first).as_nanos()).unwrap_or(i64::MAX);
+            (start.saturating_add(after), self.gap)
         }
     }
 

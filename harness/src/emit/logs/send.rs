@@ -161,9 +161,8 @@ impl Exchange {
                     rejected: partial.rejected.unsigned_abs(),
                     words: partial.error_message.chars().take(WORDS_KEPT).collect(),
                 },
-                Ok(_) => Answer::Taken,
                 // Loki answers 204 and others may say nothing of use; the status counts.
-                Err(_) => Answer::Taken,
+                Ok(_) | Err(_) => Answer::Taken,
             },
         }
     }
@@ -409,7 +408,7 @@ fn enter(tally: &mut Tally, slot: Slot, answer: Answer) {
                     Fate::Refused { status, kind, reason } => {
                         tally.refused += 1;
                         tally.refused_records.push(number);
-                        tally.fail_item(status, kind, reason);
+                        tally.fail_item(status, kind, &reason);
                     }
                 }
             }
@@ -451,7 +450,7 @@ fn enter_repeated(tally: &mut Tally, slot: Slot, answer: Answer) {
                             tally.acknowledged += 1;
                         }
                     }
-                    Fate::Refused { status, kind, reason } => tally.fail_item(status, kind, reason),
+                    Fate::Refused { status, kind, reason } => tally.fail_item(status, kind, &reason),
                 }
             }
         }
