@@ -170,7 +170,10 @@ mod tests {
         let limited = r#"{"strategyType":"RATE_LIMITING","rateLimitingSampling":{"maxTracesPerSecond":5}}"#;
         let limited = SamplingStrategy::parse(limited).unwrap();
         assert_eq!(limited.probability("x"), None);
-        assert_eq!(limited.rate_limiting_sampling.unwrap().max_traces_per_second, 5.0);
+        let expected = RateLimiting {
+            max_traces_per_second: 5.0,
+        };
+        assert_eq!(limited.rate_limiting_sampling, Some(expected));
     }
 
     #[test]

@@ -141,10 +141,10 @@ fn no_traces_show_nothing() {
 #[test]
 fn the_findings_read_well() {
     let comparison = judged(1.0, &observed(1.2));
-    let words: IndexMap<String, (Option<String>, Option<String>, Option<String>)> = comparison
+    let words: IndexMap<String, [Option<String>; 3]> = comparison
         .findings("1 %")
         .into_iter()
-        .map(|finding| (finding.what, (finding.bound, finding.observed, finding.reason)))
+        .map(|finding| (finding.what, [finding.bound, finding.observed, finding.reason]))
         .collect();
     insta::assert_json_snapshot!(words);
 }
