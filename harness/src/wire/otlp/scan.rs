@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    fn request(spans: Vec<Span>, across: usize) -> ExportTraces {
+    fn request(spans: &[Span], across: usize) -> ExportTraces {
         ExportTraces {
             resource_spans: spans
                 .chunks(across.max(1))
@@ -310,7 +310,7 @@ mod tests {
         /// forall requests: the walk finds the decoded spans, in order, each field at its place
         #[test]
         fn places_are_where_the_fields_are(spans in spans(), across in 1usize..6) {
-            let bytes = request(spans.clone(), across).encode_to_vec();
+            let bytes = request(&spans, across).encode_to_vec();
             prop_assert_eq!(count(&bytes).unwrap(), spans.len() as u64);
             let mut found = Vec::new();
             items(&bytes, |part| { found.push(span(&bytes, part)?); Ok(()) }).unwrap();
@@ -335,7 +335,7 @@ mod tests {
         /// forall requests, cuts inside a field: the cut is noticed or leaves whole spans only
         #[test]
         fn a_cut_request_never_counts_more(spans in spans(), at in any::<prop::sample::Index>()) {
-            let bytes = request(spans.clone(), 3).encode_to_vec();
+            let bytes = request(&spans, 3).encode_to_vec();
             let cut = &bytes[..at.index(bytes.len() + 1)];
             if let Ok(counted) = count(cut) {
                 prop_assert!(counted <= spans.len() as u64);
