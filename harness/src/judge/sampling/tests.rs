@@ -144,7 +144,7 @@ fn the_findings_read_well() {
     let words: IndexMap<_, _> = comparison
         .findings("1 %")
         .into_iter()
-        .map(|finding| (finding.what, (finding.bound, finding.observed, finding.reason)))
+        .map(|finding| (finding.what, [finding.bound, finding.observed, finding.reason]))
         .collect();
     insta::assert_json_snapshot!(words);
 }
