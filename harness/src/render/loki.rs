@@ -170,6 +170,23 @@ fn alone(document: &mut Document<'_>, request: &LokiRequest<'_>, changes: &mut C
         LOCAL,
     );
     document.remove(&["memberlist"], "not set", changes, WHY);
+    quick(document, request, changes);
+}
+
+/// Does not wait for others: an ingester is ready only after 15 s, in case more of them come, and a querier
+/// looks for schedulers in the ring every 10 s (Loki 3.7, `lifecycler.min_ready_duration` and the ring watcher of
+/// the query scheduler).
+fn quick(document: &mut Document<'_>, request: &LokiRequest<'_>, changes: &mut Changes) {
+    const WHY: &str = "a single process: it need not wait for others, and finds its own parts by address";
+    let own = request.grpc.to_string();
+    let lifecycler = ["ingester", "lifecycler", "min_ready_duration"];
+    document.set(&lifecycler, "0s", "15s", changes, WHY);
+    let ring = ["query_scheduler", "use_scheduler_ring"];
+    document.set(&ring, false, "true", changes, WHY);
+    for part in ["frontend", "frontend_worker"] {
+        let scheduler = [part, "scheduler_address"];
+        document.set(&scheduler, own.as_str(), "from the ring", changes, WHY);
+    }
 }
 
 fn folders(document: &mut Document<'_>, folder: &Path, changes: &mut Changes) -> Result<(), DeployError> {

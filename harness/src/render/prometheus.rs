@@ -406,10 +406,37 @@ mod tests {
     use super::*;
     use crate::deploy::tests::tree;
     use crate::mutant::Edit;
-    use crate::render::samples::{TREE, addresses, shapes};
+    use crate::render::samples::{TREE, addresses, deployed, shapes};
     use crate::stack::OwnJob;
     use rstest::rstest;
     use serde_json::json;
+
+    /// Monitors select Services that an operator makes as well as those of the tree; a Service that the tree
+    /// declares twice under one name would be scraped twice.
+    #[test]
+    fn the_servers_of_traces_and_logs_are_each_one_endpoint_of_the_projects_tree() {
+        let shapes = Shapes::load(std::path::Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../fixtures/shapes.yaml"
+        )))
+        .unwrap();
+        let found = targets(&deployed(), &shapes).unwrap();
+        for endpoint in [
+            "monitoring/otel-collector/metrics",
+            "monitoring/jaeger-collector/metrics",
+            "monitoring/jaeger-query/metrics",
+            "monitoring/elasticsearch-exporter/http",
+            "monitoring/loki/http-metrics",
+        ] {
+            let job = endpoint.split('/').nth(1).unwrap_or_default();
+            let of_job: Vec<_> = found
+                .iter()
+                .filter(|t| t.job == job)
+                .map(|t| t.endpoint.as_str())
+                .collect();
+            assert_eq!(of_job, [endpoint]);
+        }
+    }
 
     fn rendered(
         tree: &DeployTree,
