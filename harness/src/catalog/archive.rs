@@ -141,7 +141,7 @@ impl Archive {
                 executable,
             })
             .collect();
-        let mut last = &self.url;
+        let mut asked = &self.url;
         for url in self.urls() {
             let path = self.fetch_one(client, url, &list, making).await?;
             let (bin, home, whole) = (making.executables(), making.home(), self.whole);
@@ -165,12 +165,12 @@ impl Archive {
                     url: url.clone(),
                     why,
                 })?;
-            last = url;
+            asked = url;
         }
         match missing.first() {
             None => Ok(()),
             Some(member) => Err(ArchiveError::Content {
-                url: last.clone(),
+                url: asked.clone(),
                 why: format!("holds no file {}", member.file),
             }),
         }

@@ -146,8 +146,10 @@ impl<'a> Debian<'a> {
             package: package.clone(),
             why,
         };
-        let archive = find(&downloads, &|name| name.ends_with(".deb"))
-            .ok_or_else(|| content("was not left where apt-get was told to leave it".to_owned()))?;
+        let archive = find(&downloads, &|name| {
+            Path::new(name).extension().is_some_and(|kind| kind == "deb")
+        })
+        .ok_or_else(|| content("was not left where apt-get was told to leave it".to_owned()))?;
 
         let field = [
             OsString::from("--field"),

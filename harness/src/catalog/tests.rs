@@ -739,7 +739,7 @@ async fn serve(archives: Vec<(&'static str, Vec<u8>)>, sum: Option<&str>) -> std
     let mut list = String::new();
     for (name, bytes) in archives {
         let sum = sum.map_or_else(|| hex::encode(sha2::Sha256::digest(&bytes)), str::to_owned);
-        list.push_str(&format!("{sum}  {name}\n"));
+        list.extend([&sum, "  ", name, "\n"]);
         router = router.route(
             &format!("/{name}"),
             axum::routing::get(async move || bytes.clone()),

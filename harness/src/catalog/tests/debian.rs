@@ -160,7 +160,10 @@ async fn elsewhere_it_is_absent_with_reason_and_remedy() {
     let text = lines[0]
         .to_string()
         .replace(&place.folder.path().display().to_string(), "PLACE");
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    unavailable  tool           0.9.10 Debian package: there is no apt-get on PATH; cache: nothing in PLACE/cache; system: no libtool.so.1 there
+                                remedy: install libtool from your distribution, or give apt-get a mirror it reaches, or set CONFORM_TOOL_LIB to a libtool.so.1, or a folder that holds it, of version 0.9.10
+    ");
     let mut acquisition = catalog
         .acquire_in(
             &environment,
@@ -189,16 +192,25 @@ async fn the_doctor_says_that_nothing_is_installed() {
     assert_eq!(place.left(), [""; 0]);
 }
 
-/// With the real library, where the system has it or a run unpacked it before.
+/// With the real date.
 #[tokio::test]
-async fn the_real_library_shifts_the_clock_of_date() {
-    let (path, _) = shipped();
-    let catalog = Catalog::load(&path).unwrap();
-    let environment = Environment::of_process();
-    let cancel = CancellationToken::new();
-    let lines = catalog.doctor_in(&environment, &cache_folder(), &cancel).await;
-    let line = lines.iter().find(|line| line.subject == "libfaketime").unwrap();
-    if line.state == DoctorState::Ready {
-        assert!(line.paths[0].ends_with("libfaketimeMT.so.1"), "{line}");
-    }
+async fn what_is_no_library_shifts_no_real_clock() {
+    let place = Place::new();
+    fs::write(place.path("libtool.so.1"), "no library").unwrap();
+    let given = place.path("libtool.so.1").display().to_string();
+    let refused = place
+        .acquire(
+            &catalog(&place),
+            &[("CONFORM_TOOL_LIB", &given)],
+            &Notes::default(),
+        )
+        .await
+        .unwrap_err();
+    assert!(
+        refused
+            .reason
+            .starts_with(&format!("{given} does not shift the clock of /")),
+        "{}",
+        refused.reason
+    );
 }
