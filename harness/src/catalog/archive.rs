@@ -146,7 +146,7 @@ impl Archive {
             let path = self.fetch_one(client, url, &list, making).await?;
             let (bin, home, whole) = (making.executables(), making.home(), self.whole);
             let unpacked = tokio::task::spawn_blocking(move || {
-                let left = if whole {
+                let absent = if whole {
                     unpack_whole(&path, &home).map(|()| {
                         missing.retain(|member| !bin.join(&member.executable).is_file());
                         missing
@@ -156,7 +156,7 @@ impl Archive {
                 };
                 // The next one takes its place.
                 let _ = std::fs::remove_file(&path);
-                left
+                absent
             })
             .await;
             missing = unpacked

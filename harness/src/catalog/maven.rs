@@ -335,7 +335,7 @@ impl MavenAssembly {
         finished(
             "javac",
             part.source,
-            start(&jdk.javac, arguments, workshop, COMPILE, order, |_| ()).await?,
+            &start(&jdk.javac, arguments, workshop, COMPILE, order, |_| ()).await?,
         )?;
 
         let place = home.join(part.place);
@@ -351,7 +351,7 @@ impl MavenAssembly {
         finished(
             "jar",
             part.jar,
-            start(&jdk.jar, arguments, workshop, COMPILE, order, |_| ()).await?,
+            &start(&jdk.jar, arguments, workshop, COMPILE, order, |_| ()).await?,
         )?;
         let descriptor = source.join(DESCRIPTOR);
         if descriptor.is_file() {
@@ -402,7 +402,7 @@ async fn describe(
     finished(
         "jar",
         &inside,
-        start(&jdk.jar, arguments, workshop, COMPILE, order, |_| ()).await?,
+        &start(&jdk.jar, arguments, workshop, COMPILE, order, |_| ()).await?,
     )?;
     copy(&workshop.join(&inside), &place.join(DESCRIPTOR), false)
 }
@@ -441,7 +441,7 @@ async fn start(
     run(&run_to_be, order.cancel, tick).await
 }
 
-fn finished(tool: &'static str, what: &str, ended: Ended) -> Result<(), MavenError> {
+fn finished(tool: &'static str, what: &str, ended: &Ended) -> Result<(), MavenError> {
     if ended.status.success() {
         return Ok(());
     }
