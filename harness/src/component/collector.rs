@@ -195,7 +195,11 @@ mod tests {
             (spans.accepted, spans.sent, spans.refused),
             (16_384.0, 163.0, 0.0)
         );
-        assert_eq!(counters(&metrics, Signal::LogRecords).accepted, 5.0);
+        let expected = Counters {
+            accepted: 5.0,
+            ..Counters::default()
+        };
+        assert_eq!(counters(&metrics, Signal::LogRecords), expected);
         assert_eq!(
             sampler(&metrics),
             SamplerCounters {

@@ -105,7 +105,8 @@ impl LocalStack {
         let cancel = request.cancel.clone();
         let up = tokio::select! {
             () = cancel.cancelled() => Err(Failure::Interrupted),
-            up = Self::bring_up(request) => up,
+            // On the heap: the futures of all servers together are large.
+            up = Box::pin(Self::bring_up(request)) => up,
         };
         Ok(up?)
     }

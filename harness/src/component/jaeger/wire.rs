@@ -29,7 +29,7 @@ pub(super) struct Operation {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Trace {
     #[serde(rename = "traceID")]
-    trace_id: String,
+    id: String,
     spans: Vec<WireSpan>,
     processes: IndexMap<String, Process>,
 }
@@ -96,13 +96,9 @@ const EVENT: &str = "event";
 
 impl Trace {
     pub(super) fn read(self) -> Result<super::Trace, String> {
-        let Self {
-            trace_id,
-            spans,
-            processes,
-        } = self;
+        let Self { id, spans, processes } = self;
         Ok(super::Trace {
-            trace_id: hexadecimal(&trace_id)?,
+            trace_id: hexadecimal(&id)?,
             spans: spans
                 .into_iter()
                 .map(|span| span.read(&processes))
@@ -367,6 +363,6 @@ mod tests {
             "perOperationStrategies": [{"operation": "predict", "probabilisticSampling": {"samplingRate": 0.02}}]}}))
         .unwrap();
         assert_eq!(adaptive.probability, Some(0.001));
-        assert_eq!(adaptive.operations["predict"], 0.02);
+        assert_eq!(adaptive.operations.get("predict"), Some(&0.02));
     }
 }

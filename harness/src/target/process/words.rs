@@ -43,7 +43,7 @@ fn exception(log: &str) -> Option<String> {
     let inner = rest
         .lines()
         .filter_map(|line| line.find(CAUSE).map(|at| clean(&line[at + CAUSE.len()..])))
-        .last();
+        .next_back();
     Some(match inner {
         Some(inner) => format!("{inner}: {outer}"),
         None => outer,
