@@ -381,15 +381,7 @@ pub(super) fn loki(grounds: &Grounds, spot: &Spot, clone: &LokiClone) -> Result<
         compaction: clone.compaction.map(Span),
     };
     let rendered = loki_files::render(&grounds.tree, &request)?;
-    // The server's defaults, 15 s and 10 s, are for other replicas to see it and to be found (Loki 3.7).
-    let alone = "one replica has no others to wait for before it is ready";
-    let mut overrides = vec![
-        Override::new("/ingester/lifecycler/min_ready_duration", "0s", alone),
-        Override::new("/frontend/scheduler_dns_lookup_period", "100ms", alone),
-        Override::new("/frontend_worker/dns_lookup_duration", "100ms", alone),
-    ];
-    overrides.extend(clone.overrides.iter().cloned());
-    let server = grounds.outfit("loki", spot, http, rendered, &overrides)?;
+    let server = grounds.outfit("loki", spot, http, rendered, &clone.overrides)?;
     Ok(Outfit {
         server,
         client: Loki::new(address(http)?)?,
