@@ -39,7 +39,7 @@ pub(super) fn encode(series: &[(&Labels, Vec<Chunk>)]) -> Result<Vec<u8>, BlockE
         postings.entry(("", "")).or_default().push(reference);
         body.clear();
         put_uvarint(&mut body, labels.len() as u64);
-        for (name, value) in labels.iter() {
+        for (name, value) in *labels {
             put_uvarint(&mut body, numbers[name.as_str()]);
             put_uvarint(&mut body, numbers[value.as_str()]);
             postings
