@@ -66,13 +66,16 @@ pub(super) async fn load(
     clone.rules = RuleSet::Declared;
     let mut server = context.stack.workshop.prometheus(clone).await?;
     let end = seconds(to);
-    let every = context
-        .contract
-        .duration("metrics-evaluation-interval", "interval")?;
+    let every: Span = context
+        .tree
+        .object("Prometheus/prometheus")?
+        .text("/spec/evaluationInterval")
+        .parse()
+        .map_err(|error| CaseError::Failed(format!("spec.evaluationInterval: {error}")))?;
     let mut known = HashSet::new();
     // Rules that read what others record have a value only once that is there.
     for _ in 0..DEPTH {
-        let (fresh, waiting) = recorded(server.client(), end, &known, every).await?;
+        let (fresh, waiting) = recorded(server.client(), end, &known, every.0).await?;
         if fresh.is_empty() {
             break;
         }
@@ -147,7 +150,7 @@ async fn recorded(
         } else {
             recorded.push(Recorded {
                 samples,
-                // A server that evaluates more often than promised has no more of a past for that.
+                // A server that evaluates more often than declared has no more of a past for that.
                 every: every.max(Duration::from_secs_f64(rule.interval)),
                 name: rule.name,
             });
