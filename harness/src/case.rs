@@ -138,3 +138,32 @@ impl From<std::io::Error> for CaseError {
         Self::Environment(error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(id: &'static str, excludes: &'static [&'static str]) -> Case {
+        Case {
+            id,
+            claim: "a claim",
+            level: Level::Must,
+            promises: &[],
+            needs: &[],
+            profiles: &[],
+            excludes,
+            bound: Duration::from_secs(1),
+            run: |_| Box::pin(async { Ok(Findings::new()) }),
+            mutants: Vec::new,
+        }
+    }
+
+    #[test]
+    fn an_exclusion_holds_whichever_of_the_two_says_it() {
+        let (plain, other) = (case("a/plain", &[]), case("a/other", &["a/plain"]));
+        let alone = case("a/alone", &[EVERYTHING]);
+        assert!(plain.excludes(&other) && other.excludes(&plain));
+        assert!(plain.excludes(&alone) && alone.excludes(&plain) && alone.excludes(&other));
+        assert!(!plain.excludes(&plain) && !plain.excludes(&case("a/third", &[])));
+    }
+}

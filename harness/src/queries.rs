@@ -359,7 +359,7 @@ impl Queries {
         for (number, panel) in self.metrics.panels.iter().enumerate() {
             promql_parser::parser::parse(&panel.expr).map_err(|why| {
                 (
-                    Place::item("metrics/panels", number),
+                    Place::field(&format!("metrics/panels/{number}/expr")),
                     format!("`{}` is not an expression of Prometheus: {why}", panel.expr),
                 )
             })?;
@@ -514,13 +514,13 @@ mod tests {
     #[case::too_few(
         "first: 450",
         "first: 300",
-        "metrics/instant: 300 samples are too few to judge the 99th percentile in 2 looks; take 368 at first"
+        "metrics/instant: 300 samples are too few to judge the 99th percentile in 3 looks; take 408 at first"
     )]
     #[case::no_rate("rate: 100", "rate: 0", "metrics/instant: 0 is not a rate")]
     #[case::no_expression(
         "expr: sum(up)",
         "expr: sum(up",
-        "metrics/panels/0: `sum(up` is not an expression"
+        "metrics/panels/0/expr: `sum(up` is not an expression"
     )]
     #[case::nothing_asked("points: 720", "points: 1", "metrics/points: a graph has 2 points or more")]
     fn a_mistake_is_named_with_its_line(#[case] find: &str, #[case] replace: &str, #[case] says: &str) {

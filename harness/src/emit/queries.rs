@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_server_that_stalls_makes_the_queries_behind_it_late() {
         // One at a time, every 10 ms, and the third answer takes 100 ms: a closed loop would see one
         // slow answer, here those that were due meanwhile are late too.
@@ -199,7 +199,7 @@ mod tests {
         assert!(asked[3].late() >= Duration::from_millis(85), "{:?}", asked[3]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn errors_are_kept_beside_answers() {
         let asked = run(
             load(1_000.0, 4),

@@ -66,10 +66,16 @@ pub(super) async fn load(
     clone.rules = RuleSet::Declared;
     let mut server = context.stack.workshop.prometheus(clone).await?;
     let end = seconds(to);
+    let every: Span = context
+        .tree
+        .object("Prometheus/prometheus")?
+        .text("/spec/evaluationInterval")
+        .parse()
+        .map_err(|error| CaseError::Failed(format!("spec.evaluationInterval: {error}")))?;
     let mut known = HashSet::new();
     // Rules that read what others record have a value only once that is there.
     for _ in 0..DEPTH {
-        let (fresh, waiting) = recorded(server.client(), end, &known).await?;
+        let (fresh, waiting) = recorded(server.client(), end, &known, every.0).await?;
         if fresh.is_empty() {
             break;
         }
@@ -130,6 +136,7 @@ async fn recorded(
     server: &Prometheus,
     end: f64,
     known: &HashSet<String>,
+    every: Duration,
 ) -> Result<(Vec<Recorded>, bool), CaseError> {
     let (mut recorded, mut empty) = (Vec::new(), Vec::new());
     for rule in server.rules().await? {
@@ -143,7 +150,8 @@ async fn recorded(
         } else {
             recorded.push(Recorded {
                 samples,
-                every: Duration::from_secs_f64(rule.interval),
+                // A server that evaluates more often than declared has no more of a past for that.
+                every: every.max(Duration::from_secs_f64(rule.interval)),
                 name: rule.name,
             });
         }

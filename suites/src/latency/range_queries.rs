@@ -65,15 +65,6 @@ fn mutants() -> Vec<Mutant> {
                 "count(quantile_over_time(0.5, http_request_duration_seconds_bucket[1h])) < 0",
             ),
         ),
-        Mutant::new(
-            "always-evaluating",
-            "the server evaluates its rules three hundred times as often as declared",
-            Edit::rendered_text(
-                "prometheus.yml",
-                "evaluation_interval: 30s",
-                "evaluation_interval: 100ms",
-            ),
-        ),
     ]
 }
 

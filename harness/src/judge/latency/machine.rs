@@ -30,9 +30,9 @@ impl Machine {
     /// What budgets grow by, at least 1; none where the machine is too slow to judge on.
     #[must_use]
     pub fn factor(&self) -> Option<f64> {
-        let factor = (self.reference / self.measured).max(1.0);
-        // Not a number where nothing could be measured.
-        (factor <= self.most).then_some(factor)
+        let slowness = self.reference / self.measured;
+        // Not finite where nothing could be measured, and `max` would take that for the reference.
+        (slowness.is_finite() && slowness <= self.most).then(|| slowness.max(1.0))
     }
 
     /// A budget on this machine; none where it is too slow to judge on.
