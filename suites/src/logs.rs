@@ -1,0 +1,16 @@
+//! What the stack promises about logs: indices that are laid out and age as promised, and documents that stay.
+
+use harness::case::Case;
+
+mod lifecycle;
+mod setup;
+mod templates;
+
+/// The object that holds what is set up in Elasticsearch, for mutants.
+const SETUP: &str = "ConfigMap/elasticsearch-setup";
+
+/// The cases of this area.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    vec![templates::case(), lifecycle::case()]
+}
