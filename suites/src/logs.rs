@@ -2,8 +2,12 @@
 
 use harness::case::Case;
 
+mod books;
+mod ledger;
 mod lifecycle;
+mod loki;
 mod setup;
+mod snapshot_restore;
 mod templates;
 
 /// The object that holds what is set up in Elasticsearch, for mutants.
@@ -12,5 +16,11 @@ const SETUP: &str = "ConfigMap/elasticsearch-setup";
 /// The cases of this area.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    vec![templates::case(), lifecycle::case()]
+    vec![
+        templates::case(),
+        lifecycle::case(),
+        ledger::case(),
+        snapshot_restore::case(),
+        loki::case(),
+    ]
 }
