@@ -74,7 +74,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let mut findings = Findings::new();
     let promised = context.contract.duration("logs-loki-retention", "retention")?;
     let declared = retention(&context.tree).map_err(|error| CaseError::Failed(error.to_string()))?;
-    let effective = shown(server.limits().await?.get("retention_period"));
+    let config = server.config().await?;
+    let effective = shown(config.pointer("/limits_config/retention_period"));
     findings.push(
         Finding::of("retention of lines")
             .declared(declared)
@@ -85,7 +86,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
                 || format!("lines are kept for {effective} where {} is promised", Span(promised)),
             ),
     );
-    let deletes = shown(server.config().await?.pointer("/compactor/retention_enabled"));
+    let deletes = shown(config.pointer("/compactor/retention_enabled"));
     findings.push(
         Finding::of("deletion of lines past the retention")
             .effective(&deletes)
