@@ -10,12 +10,13 @@ use harness::case::Case;
 pub mod alerts;
 pub mod history;
 pub mod latency;
+pub mod logs;
 pub mod metrics;
 
 /// Every case, in the order of the report.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    [metrics::cases(), alerts::cases(), latency::cases()].concat()
+    [metrics::cases(), alerts::cases(), latency::cases(), logs::cases()].concat()
 }
 
 /// The folder this program was built from, which holds fixtures/ and deploy/.

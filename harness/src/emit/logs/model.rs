@@ -417,8 +417,8 @@ impl Shape {
         line.end()
     }
 
-    /// The document that Logstash makes of the line, with Filebeat's Kubernetes metadata: fields as in
-    /// the Elastic Common Schema, label names with `_` for `.` (Filebeat's `labels.dedot`).
+    /// The document that Logstash makes of the line, with Filebeat's Kubernetes metadata: fields as the
+    /// index templates map them, label names with `_` for `.` (Filebeat's `labels.dedot`).
     #[must_use]
     pub fn document(&self, stream: &Stream) -> Template {
         let mut document = Object::new()
@@ -430,20 +430,12 @@ impl Shape {
             .sequence("sequence")
             .value("dataset", stream.kind.prefix())
             .close()
-            .open("log")
             .value("level", self.level.word())
-            .close()
-            .open("service")
-            .value("name", stream.service.as_str())
-            .close();
+            .value("service", stream.service.as_str());
         if self.traced {
             document = document
-                .open("trace")
-                .stamped("id", Field::TraceId)
-                .close()
-                .open("span")
-                .stamped("id", Field::SpanId)
-                .close();
+                .stamped("trace_id", Field::TraceId)
+                .stamped("span_id", Field::SpanId);
         }
         document = document
             .open("kubernetes")
@@ -462,11 +454,7 @@ impl Shape {
         for (name, value) in &stream.labels {
             document = document.value(&name.replace('.', "_"), value.as_str());
         }
-        document = document.close().close().open(if stream.kind == Kind::Access {
-            "istio"
-        } else {
-            "app"
-        });
+        document = document.close().close();
         for (name, value) in &self.details {
             document = document.value(name, value.clone());
         }
