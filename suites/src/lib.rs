@@ -11,11 +11,18 @@ pub mod alerts;
 pub mod history;
 pub mod latency;
 pub mod metrics;
+pub mod traces;
 
 /// Every case, in the order of the report.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    [metrics::cases(), alerts::cases(), latency::cases()].concat()
+    [
+        metrics::cases(),
+        alerts::cases(),
+        traces::cases(),
+        latency::cases(),
+    ]
+    .concat()
 }
 
 /// The folder this program was built from, which holds fixtures/ and deploy/.

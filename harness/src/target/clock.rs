@@ -52,6 +52,8 @@ impl Clock {
 
     /// What the server has to find in its environment (libfaketime's README): its monotonic clock stays
     /// real, so that timeouts do, the file is looked at every second, and no shared memory is left behind.
+    /// The correction of waits on that clock is off, since it makes every timed wait of a JVM come back at
+    /// once and its threads spin.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let path = |path: &Path| path.display().to_string();
         [
@@ -59,6 +61,7 @@ impl Clock {
             ("FAKETIME_TIMESTAMP_FILE", path(&self.file)),
             ("FAKETIME_CACHE_DURATION", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("FAKETIME_FORCE_MONOTONIC_FIX", "0".to_owned()),
             ("FAKETIME_DISABLE_SHM", "1".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
