@@ -291,7 +291,6 @@ pub(super) async fn settled(
     before: &Account,
     sent: &Sent,
 ) -> Result<Account, (Account, String)> {
-    let mut last = *before;
     #[expect(clippy::cast_precision_loss, reason = "counts of spans are small")]
     let spans = sent.tally.acknowledged as f64;
     let wait = Wait::new("every span accounted for", SETTLED)
@@ -301,7 +300,6 @@ pub(super) async fn settled(
                 Ok(now) => now,
                 Err(error) => return Look::Missing(error.to_string()),
             };
-            last = now;
             let since = now.since(before);
             if let Some(open) = since.open(spans) {
                 return Look::Missing(open);
@@ -317,7 +315,14 @@ pub(super) async fn settled(
             Look::Ready(now)
         })
         .await;
-    wait.map_err(|error| (last, error.to_string()))
+    match wait {
+        Ok(now) => Ok(now),
+        // The account as it stands, for the finding.
+        Err(error) => Err((
+            Account::of(collector).await.unwrap_or(*before),
+            error.to_string(),
+        )),
+    }
 }
 
 /// Whether nothing was lost, without which a dropped trace cannot be told from a lost one.
