@@ -151,16 +151,16 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         );
         sink.forget();
         let sent = send(clone.client().endpoints().otlp_grpc, load, &context.cancel).await?;
-        let account = settled(clone.client(), &sink, &before, &sent).await;
+        let account = settled(clone.client(), &sink, 0, &before, &sent).await;
         let now = match account {
             Ok(now) => now,
             Err((now, why)) => {
-                findings.push(clean(who, &sent, &now.since(&before), &sink.ledger(), Some(&why)));
+                findings.push(clean(who, &sent, &now.since(&before), sink.arrived().spans, Some(&why)));
                 return Ok(findings);
             }
         };
         let arrived = sink.ledger();
-        findings.push(clean(who, &sent, &now.since(&before), &arrived, None));
+        findings.push(clean(who, &sent, &now.since(&before), sink.arrived().spans, None));
         let comparison = compare(hash, percentage, &sent.ledger, &arrived);
         for finding in comparison.findings(who) {
             findings.push(finding);
@@ -185,7 +185,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
 /// One trace for each ID that starts in a service without a rate, and one that starts in one with it.
 ///
 /// Each calls a service of the other kind, so that a rate by the span's service parts the trace.
-fn traces(context: &Context, ids: &[TraceId]) -> Result<[(&'static str, Vec<Wanted>); 2], CaseError> {
+pub(super) fn traces(context: &Context, ids: &[TraceId]) -> Result<[(&'static str, Vec<Wanted>); 2], CaseError> {
     let special = context.contract.texts("traces-sampling-ml", "services")?;
     let topology =
         Topology::new(&context.shapes).map_err(|error| CaseError::Environment(error.to_string()))?;
@@ -288,6 +288,7 @@ impl Account {
 pub(super) async fn settled(
     collector: &Collector,
     sink: &Sink,
+    arrived_before: u64,
     before: &Account,
     sent: &Sent,
 ) -> Result<Account, (Account, String)> {
@@ -305,7 +306,7 @@ pub(super) async fn settled(
                 return Look::Missing(open);
             }
             #[expect(clippy::cast_precision_loss, reason = "counts of spans are small")]
-            let arrived = sink.arrived().spans as f64;
+            let arrived = sink.arrived().spans.saturating_sub(arrived_before) as f64;
             if arrived < since.exported() {
                 return Look::Missing(format!(
                     "{arrived} spans arrived of {} exported",
@@ -325,19 +326,40 @@ pub(super) async fn settled(
     }
 }
 
+/// Waits until the Collector has accounted for all that was sent: what it counted since, and what is still open.
+pub(super) async fn account_for(
+    collector: &Collector,
+    before: &Account,
+    sent: &Sent,
+) -> Result<(Account, Option<String>), CaseError> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of spans are small")]
+    let spans = sent.tally.acknowledged as f64;
+    let waited = Wait::new("every span accounted for", SETTLED)
+        .every(Duration::from_millis(50))
+        .until(async || match Account::of(collector).await {
+            Ok(now) => match now.since(before).open(spans) {
+                None => Look::Ready(()),
+                Some(open) => Look::Missing(open),
+            },
+            Err(error) => Look::Missing(error.to_string()),
+        })
+        .await;
+    let now = Account::of(collector).await?.since(before);
+    Ok((now, waited.err().map(|error| error.to_string())))
+}
+
 /// Whether nothing was lost, without which a dropped trace cannot be told from a lost one.
 pub(super) fn clean(
     who: &str,
     sent: &Sent,
     account: &Account,
-    arrived: &TraceLedger,
+    arrived: u64,
     why: Option<&str>,
 ) -> Finding {
-    let spans = arrived.summary().spans;
     Finding::of(format!("{who}: no span is lost on the way"))
         .declared(format!("{} spans sent", sent.tally.acknowledged))
         .effective(account.words())
-        .observed(format!("{spans} arrived"))
+        .observed(format!("{arrived} arrived"))
         .bound("accepted = kept + dropped, exported = kept = arrived")
         .unit("spans")
         .judge(why.is_none() && sent.tally.clean(), || match why {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 /// Spans of one trace, each in a request of its own.
-const STREAMS: usize = 3;
+pub(super) const STREAMS: usize = 3;
 /// Times inside a trace, in nanoseconds: how long its first span takes, and how much later each further one begins.
 const LASTS: u64 = 3_000_000;
 const LATER: u64 = 500_000;
@@ -87,6 +87,17 @@ impl Load {
         Self { requests, next: 0 }
     }
 
+    /// Requests as they are.
+    pub(super) fn of(requests: Vec<ExportTraces>) -> Self {
+        Self { requests, next: 0 }
+    }
+
+    /// The load in two parts, one after the other; traces have spans in both.
+    pub(super) fn halves(mut self) -> Vec<Self> {
+        let second = self.requests.split_off(self.requests.len() / 2);
+        vec![self, Self::of(second)]
+    }
+
     /// The spans of these requests of the load.
     fn ledger(&self, requests: &[u64]) -> TraceLedger {
         let mut ledger = TraceLedger::default();
@@ -125,8 +136,18 @@ pub(super) struct Sent {
     pub(super) ledger: TraceLedger,
 }
 
-/// Sends a load over gRPC, in the order of its requests; each must be acknowledged.
+/// Sends a load over gRPC, in the order of its requests.
 pub(super) async fn send(
+    to: std::net::SocketAddr,
+    load: Load,
+    cancel: &CancellationToken,
+) -> Result<Sent, CaseError> {
+    send_over(Protocol::Grpc, to, load, cancel).await
+}
+
+/// Sends a load in the order of its requests.
+pub(super) async fn send_over(
+    protocol: Protocol,
     to: std::net::SocketAddr,
     mut load: Load,
     cancel: &CancellationToken,
@@ -134,7 +155,7 @@ pub(super) async fn send(
     let environment = |why: String| CaseError::Environment(why);
     let endpoint = Endpoint {
         url: Url::parse(&format!("http://{to}")).map_err(|error| environment(error.to_string()))?,
-        protocol: Protocol::Grpc,
+        protocol,
         signal: Signal::Traces,
         headers: Vec::new(),
     };
