@@ -451,6 +451,7 @@ mod tests {
     #[case("alerts-inputs-exposed", &[])]
     #[case("harness-up", &[("at-most", "duration")])]
     #[case("harness-retention-proof", &[("at-most", "duration")])]
+    #[case("harness-sampling-proof", &[("at-most", "duration")])]
     #[case("harness-virtual-time", &[("at-most", "duration")])]
     #[case("harness-live-alert", &[("at-most", "duration")])]
     #[case("harness-core-profile", &[("at-most", "duration")])]

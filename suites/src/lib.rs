@@ -12,6 +12,7 @@ pub mod history;
 pub mod latency;
 pub mod logs;
 pub mod metrics;
+pub mod traces;
 
 /// Every case, in the order of the report.
 #[must_use]

@@ -1,0 +1,240 @@
+//! Traces whose spans come in different requests, as those of services that export for themselves do.
+//!
+//! Each trace has a request of the service it starts in, the call that it makes, and the work of the
+//! called service. The three travel in three streams of requests, in orders of their own, so that a
+//! sampler that looks at anything but the trace ID parts them.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use harness::case::CaseError;
+use harness::emit::otlp::{Endpoint, Prepared, Protocol, Sending, Source, Tally, drive, framed};
+use harness::emit::traces::ledger::TraceLedger;
+use harness::emit::traces::topology::ORIGIN;
+use harness::wire::otlp::traces::{ExportTraces, ResourceSpans, ScopeSpans, Span, SpanKind};
+use harness::wire::otlp::{KeyValue, Resource, Signal, TraceId};
+use indexmap::IndexMap;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// Spans of one trace, each in a request of its own.
+pub(super) const STREAMS: usize = 3;
+/// Times inside a trace, in nanoseconds: how long its first span takes, and how much later each further one begins.
+const LASTS: u64 = 3_000_000;
+const LATER: u64 = 500_000;
+
+/// One trace to send.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// Its ID.
+    pub(super) id: TraceId,
+    /// The service it starts in.
+    pub(super) origin: String,
+    /// Whether its spans say so, as those of SDKs with the baggage span processor do.
+    pub(super) says: bool,
+    /// The service that is called.
+    pub(super) called: String,
+}
+
+/// How the spans of traces are dealt to requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dealing {
+    /// Spans a request.
+    pub(super) batch: usize,
+    /// So many requests of a stream change from its beginning to its end.
+    pub(super) turned: usize,
+}
+
+/// Requests to send, in their order.
+#[derive(Debug)]
+pub(super) struct Load {
+    requests: Vec<ExportTraces>,
+    next: usize,
+}
+
+impl Load {
+    /// Deals the spans of the traces.
+    pub(super) fn new(traces: &[Wanted], dealing: Dealing) -> Self {
+        let now = UNIX_EPOCH
+            .elapsed()
+            .ok()
+            .and_then(|elapsed| u64::try_from(elapsed.as_micros()).ok())
+            .unwrap_or_default()
+            * 1000;
+        let streams: Vec<Vec<ExportTraces>> = (0..STREAMS)
+            .map(|stream| {
+                let mut requests: Vec<ExportTraces> = traces
+                    .chunks(dealing.batch.max(1))
+                    .map(|traces| request(traces, stream, now))
+                    .collect();
+                // The second stream runs backwards, the third begins elsewhere.
+                match stream {
+                    1 => requests.reverse(),
+                    _ => {
+                        let turn = (dealing.turned * (stream + 1))
+                            .checked_rem(requests.len())
+                            .unwrap_or(0);
+                        requests.rotate_left(turn);
+                    }
+                }
+                requests
+            })
+            .collect();
+        let longest = streams.iter().map(Vec::len).max().unwrap_or(0);
+        let requests = (0..longest)
+            .flat_map(|at| streams.iter().filter_map(move |stream| stream.get(at).cloned()))
+            .collect();
+        Self { requests, next: 0 }
+    }
+
+    /// Requests as they are.
+    pub(super) fn of(requests: Vec<ExportTraces>) -> Self {
+        Self { requests, next: 0 }
+    }
+
+    /// The load in two parts, one after the other; traces have spans in both.
+    pub(super) fn halves(mut self) -> Vec<Self> {
+        let second = self.requests.split_off(self.requests.len() / 2);
+        vec![self, Self::of(second)]
+    }
+
+    /// The spans of these requests of the load.
+    fn ledger(&self, requests: &[u64]) -> TraceLedger {
+        let mut ledger = TraceLedger::default();
+        for request in requests
+            .iter()
+            .filter_map(|key| self.requests.get(usize::try_from(*key).ok()?))
+        {
+            ledger.enter_request(request);
+        }
+        ledger
+    }
+}
+
+impl Source for Load {
+    fn next(&mut self, _start: u64) -> Option<Prepared> {
+        let request = self.requests.get(self.next)?;
+        let key = self.next as u64;
+        self.next += 1;
+        Some(Prepared {
+            key,
+            instant: Duration::ZERO,
+            items: spans(request),
+            body: framed(request),
+        })
+    }
+
+    fn recycle(&mut self, _key: u64, _body: Bytes) {}
+}
+
+/// What became of a load.
+#[derive(Debug)]
+pub(super) struct Sent {
+    /// The tally.
+    pub(super) tally: Tally,
+    /// What was acknowledged.
+    pub(super) ledger: TraceLedger,
+}
+
+/// Sends a load over gRPC, in the order of its requests.
+pub(super) async fn send(
+    to: std::net::SocketAddr,
+    load: Load,
+    cancel: &CancellationToken,
+) -> Result<Sent, CaseError> {
+    send_over(Protocol::Grpc, to, load, cancel).await
+}
+
+/// Sends a load in the order of its requests.
+pub(super) async fn send_over(
+    protocol: Protocol,
+    to: std::net::SocketAddr,
+    mut load: Load,
+    cancel: &CancellationToken,
+) -> Result<Sent, CaseError> {
+    let environment = |why: String| CaseError::Environment(why);
+    let endpoint = Endpoint {
+        url: Url::parse(&format!("http://{to}")).map_err(|error| environment(error.to_string()))?,
+        protocol,
+        signal: Signal::Traces,
+        headers: Vec::new(),
+    };
+    let sending = Sending {
+        connections: 1,
+        in_flight: 4,
+    };
+    let tally = drive(&endpoint, &mut load, sending, cancel)
+        .await
+        .map_err(|error| environment(error.to_string()))?;
+    let ledger = load.ledger(&tally.taken);
+    Ok(Sent { tally, ledger })
+}
+
+/// The spans of one stream of some traces, by service.
+fn request(traces: &[Wanted], stream: usize, now: u64) -> ExportTraces {
+    let mut services: IndexMap<&str, Vec<Span>> = IndexMap::new();
+    for trace in traces {
+        let service = if stream + 1 == STREAMS {
+            &trace.called
+        } else {
+            &trace.origin
+        };
+        services
+            .entry(service)
+            .or_default()
+            .push(span(trace, stream as u64, now));
+    }
+    ExportTraces {
+        resource_spans: services
+            .into_iter()
+            .map(|(service, spans)| ResourceSpans {
+                resource: Some(Resource {
+                    attributes: vec![KeyValue::of("service.name", service)],
+                }),
+                scope_spans: vec![ScopeSpans { scope: None, spans }],
+            })
+            .collect(),
+    }
+}
+
+fn span(trace: &Wanted, stream: u64, now: u64) -> Span {
+    let id = |number: u64| span_id(trace.id, number);
+    let (name, kind) = match stream {
+        0 => ("GET /conform", SpanKind::Server),
+        1 => ("call", SpanKind::Client),
+        _ => ("work", SpanKind::Server),
+    };
+    let origin = KeyValue::of(ORIGIN, trace.origin.as_str());
+    Span {
+        trace_id: trace.id.0.to_vec(),
+        span_id: id(stream),
+        parent_span_id: stream.checked_sub(1).map(id).unwrap_or_default(),
+        name: name.to_owned(),
+        kind: kind.into(),
+        start_time_unix_nano: now + stream * LATER,
+        end_time_unix_nano: now + LASTS - stream * LATER,
+        attributes: trace.says.then_some(origin).into_iter().collect(),
+        ..Span::default()
+    }
+}
+
+/// ID of a trace's span: distinct within the trace, never all zeros.
+fn span_id(trace: TraceId, number: u64) -> Vec<u8> {
+    let low = trace
+        .0
+        .iter()
+        .skip(8)
+        .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    // The highest bit set: none is zero; the lowest ones tell the spans apart.
+    let id = ((low << 2) | number) | (1 << 63);
+    id.to_be_bytes().to_vec()
+}
+
+fn spans(request: &ExportTraces) -> u64 {
+    request
+        .resource_spans
+        .iter()
+        .flat_map(|resource| &resource.scope_spans)
+        .map(|scope| scope.spans.len() as u64)
+        .sum()
+}
