@@ -58,7 +58,12 @@ async fn open() -> Result<Session, String> {
             .iter()
             .filter(|case| case.profiles.contains(&PROFILE))
             .count(),
-        needs: Needs::of(&suites::cases()),
+        needs: Needs::of(
+            &suites::cases()
+                .into_iter()
+                .filter(|case| case.profiles.contains(&PROFILE))
+                .collect::<Vec<_>>(),
+        ),
     };
     Ok(Box::pin(Session::open(
         project,

@@ -22,7 +22,7 @@ pub(super) fn case() -> Case {
         level: Level::Should,
         promises: &[PROMISE, MACHINE],
         needs: &[Capability::Prometheus],
-        profiles: &["core"],
+        profiles: &["perf"],
         excludes: &[EVERYTHING],
         bound: Duration::from_secs(120),
         run: |context| Box::pin(run(context)),

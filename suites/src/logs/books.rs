@@ -42,7 +42,11 @@ pub(super) async fn send(
         rate: RATE,
         count: Some(count),
         batch: BATCH,
-        ..Load::new(destination, Arc::clone(&context.shapes), context.seed.derive(stream))
+        ..Load::new(
+            destination,
+            Arc::clone(&context.shapes),
+            context.seed.derive(stream),
+        )
     };
     emit(load, context.cancel.clone())
         .await
@@ -60,10 +64,18 @@ pub(super) fn acknowledged(what: &str, outcome: &Outcome, count: u64) -> Finding
                 .iter()
                 .take(3)
                 .map(|failure| {
-                    format!("{} of them: {}", failure.records, failure.words.chars().take(200).collect::<String>())
+                    format!(
+                        "{} of them: {}",
+                        failure.records,
+                        failure.words.chars().take(200).collect::<String>()
+                    )
                 })
                 .collect();
-            format!("{} of {count} records were acknowledged; {}", outcome.acknowledged, why.join("; "))
+            format!(
+                "{} of {count} records were acknowledged; {}",
+                outcome.acknowledged,
+                why.join("; ")
+            )
         })
 }
 

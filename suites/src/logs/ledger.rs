@@ -29,7 +29,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["logs-storage", "logs-filters"],
         needs: &[Capability::Elasticsearch],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_mins(4),
         run: |context| Box::pin(run(context)),
@@ -39,7 +39,11 @@ pub(super) fn case() -> Case {
 
 fn mutants() -> Vec<Mutant> {
     let embedded = |id, change, key: &str, inside: &str, value: Value| {
-        Mutant::new(id, change, Edit::set_embedded(SETUP, &format!("/data/{key}"), inside, value))
+        Mutant::new(
+            id,
+            change,
+            Edit::set_embedded(SETUP, &format!("/data/{key}"), inside, value),
+        )
     };
     vec![
         embedded(
@@ -106,7 +110,10 @@ async fn shared(context: &Context) -> Result<Vec<Finding>, CaseError> {
             .observed(format!("{} met their first", outcome.replaced))
             .bound(COUNT)
             .judge(outcome.replaced == COUNT, || {
-                format!("{} of {COUNT} met the document of the first sending", outcome.replaced)
+                format!(
+                    "{} of {COUNT} met the document of the first sending",
+                    outcome.replaced
+                )
             }),
     );
     if server.indices(&pattern).await?.is_empty() {
@@ -138,7 +145,10 @@ async fn searched(server: &Elasticsearch, pattern: &str, hits: &[Hit], findings:
         }
         let mut wrong = Vec::new();
         for (value, count) in &expected {
-            match server.count(pattern, Some(&json!({ "term": { field: value } }))).await {
+            match server
+                .count(pattern, Some(&json!({ "term": { field: value } })))
+                .await
+            {
                 Ok(found) if found == *count => {}
                 Ok(found) => wrong.push(format!("{found} of {count} documents of {value} are found")),
                 Err(error) => wrong.push(error.to_string()),
@@ -146,19 +156,32 @@ async fn searched(server: &Elasticsearch, pattern: &str, hits: &[Hit], findings:
         }
         findings.push(
             Finding::of(format!("documents found by {field}"))
-                .observed(format!("{} of {} values exact", expected.len() - wrong.len(), expected.len()))
+                .observed(format!(
+                    "{} of {} values exact",
+                    expected.len() - wrong.len(),
+                    expected.len()
+                ))
                 .judge(wrong.is_empty() && !expected.is_empty(), || wrong.join("; ")),
         );
     }
-    let mut times: Vec<String> = hits.iter().map(|hit| shown(hit.source.get("@timestamp"))).collect();
+    let mut times: Vec<String> = hits
+        .iter()
+        .map(|hit| shown(hit.source.get("@timestamp")))
+        .collect();
     // All are in one notation, so that the order of the texts is that of the instants.
     times.sort_unstable();
     let from = times.get(times.len() / 3).cloned().unwrap_or_default();
     let to = times.get(2 * times.len() / 3).cloned().unwrap_or_default();
     // The server's dates have milliseconds: both ends are cut to them on both sides.
-    let cut = |text: &str| text.parse::<jiff::Timestamp>().map_or(0, |at| at.as_millisecond());
+    let cut = |text: &str| {
+        text.parse::<jiff::Timestamp>()
+            .map_or(0, |at| at.as_millisecond())
+    };
     let (from, to) = (cut(&from), cut(&to));
-    let within = times.iter().filter(|time| (from..to).contains(&cut(time))).count() as u64;
+    let within = times
+        .iter()
+        .filter(|time| (from..to).contains(&cut(time)))
+        .count() as u64;
     let range = json!({ "range": { "@timestamp": { "gte": from, "lt": to, "format": "epoch_millis" } } });
     exactly(server, pattern, "time range", &range, within, findings).await;
     const WORDS: &str = "user signed in from Zürich";
@@ -169,7 +192,10 @@ async fn searched(server: &Elasticsearch, pattern: &str, hits: &[Hit], findings:
     let words = json!({ "match_phrase": { "message": WORDS } });
     exactly(server, pattern, "words of the message", &words, with, findings).await;
     if let Some(trace) = hits.iter().find_map(|hit| hit.source.get("trace_id")) {
-        let of = hits.iter().filter(|hit| hit.source.get("trace_id") == Some(trace)).count() as u64;
+        let of = hits
+            .iter()
+            .filter(|hit| hit.source.get("trace_id") == Some(trace))
+            .count() as u64;
         let query = json!({ "term": { "trace_id": trace } });
         exactly(server, pattern, "trace", &query, of, findings).await;
     }
@@ -187,7 +213,9 @@ async fn exactly(
     findings.push(match server.count(pattern, Some(query)).await {
         Ok(found) => finding
             .observed(found)
-            .judge(found == expected && expected > 0, || format!("{found} of {expected} documents are found")),
+            .judge(found == expected && expected > 0, || {
+                format!("{found} of {expected} documents are found")
+            }),
         Err(error) => finding.judge(false, || error.to_string()),
     });
 }
@@ -207,7 +235,11 @@ async fn restarted(context: &Context) -> Result<Vec<Finding>, CaseError> {
         let server = clone.client();
         let destination = books::bulk(server, suffix, 0)?;
         let outcome = books::send(context, destination, suffix, COUNT).await?;
-        findings.push(books::acknowledged(&format!("documents before the {what}"), &outcome, COUNT));
+        findings.push(books::acknowledged(
+            &format!("documents before the {what}"),
+            &outcome,
+            COUNT,
+        ));
         if kill {
             clone.kill().await?;
         } else {
@@ -217,7 +249,10 @@ async fn restarted(context: &Context) -> Result<Vec<Finding>, CaseError> {
         let server = clone.client();
         let pattern = format!("*-{suffix}");
         let finding = Finding::of(format!("primaries after the {what}")).bound("all started");
-        match server.settled(Some(&pattern), HealthStatus::Yellow, 1, RECOVERY).await {
+        match server
+            .settled(Some(&pattern), HealthStatus::Yellow, 1, RECOVERY)
+            .await
+        {
             Ok(health) => findings.push(finding.observed(format!("{} shards", health.active_shards))),
             Err(error) => {
                 findings.push(finding.judge(false, || error.to_string()));
@@ -226,7 +261,11 @@ async fn restarted(context: &Context) -> Result<Vec<Finding>, CaseError> {
         }
         let hits = books::documents(server, &pattern, 4 * COUNT).await?;
         let found = reconcile(&outcome.sent, &books::records(&hits)?);
-        findings.push(books::balanced(&format!("documents after the {what}"), &found, false));
+        findings.push(books::balanced(
+            &format!("documents after the {what}"),
+            &found,
+            false,
+        ));
     }
     Ok(findings)
 }
@@ -237,7 +276,10 @@ async fn prepare(context: &Context, server: &Elasticsearch) -> Result<(), CaseEr
     for request in setup.requests {
         if matches!(request.api(), Some("_component_template" | "_index_template")) {
             let mut body = request.body;
-            if let Some(index) = body.pointer_mut("/template/settings/index").and_then(Value::as_object_mut) {
+            if let Some(index) = body
+                .pointer_mut("/template/settings/index")
+                .and_then(Value::as_object_mut)
+            {
                 index.shift_remove("lifecycle");
             }
             server

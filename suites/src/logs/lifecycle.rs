@@ -20,8 +20,8 @@ use harness::verdict::{Level, Verdict};
 use harness::wait::{Look, Wait};
 use serde_json::{Value, json};
 
-use super::setup::{self, shown};
 use super::SETUP;
+use super::setup::{self, shown};
 use crate::history::{milliseconds, now_ms};
 
 /// The case.
@@ -38,7 +38,7 @@ pub(super) fn case() -> Case {
             "logs-lifecycle-order",
         ],
         needs: &[Capability::Elasticsearch, Capability::Lifecycle],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_secs(180),
         run: |context| Box::pin(run(context)),
@@ -51,16 +51,51 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             id,
             change,
-            Edit::set_embedded(SETUP, "/data/lifecycle.json", &format!("/policy/phases{inside}"), value),
+            Edit::set_embedded(
+                SETUP,
+                "/data/lifecycle.json",
+                &format!("/policy/phases{inside}"),
+                value,
+            ),
         )
     };
     vec![
-        policy("warm-late", "the warm phase begins a day late", "/warm/min_age", json!("3d")),
-        policy("warm-early", "the warm phase begins an hour early", "/warm/min_age", json!("47h")),
-        policy("cold-late", "the cold phase begins a day late", "/cold/min_age", json!("8d")),
-        policy("delete-early", "indices are deleted a day early", "/delete/min_age", json!("29d")),
-        policy("delete-late", "indices are deleted an hour late", "/delete/min_age", json!("721h")),
-        policy("never-deleted", "indices are never deleted", "/delete", Value::Null),
+        policy(
+            "warm-late",
+            "the warm phase begins a day late",
+            "/warm/min_age",
+            json!("3d"),
+        ),
+        policy(
+            "warm-early",
+            "the warm phase begins an hour early",
+            "/warm/min_age",
+            json!("47h"),
+        ),
+        policy(
+            "cold-late",
+            "the cold phase begins a day late",
+            "/cold/min_age",
+            json!("8d"),
+        ),
+        policy(
+            "delete-early",
+            "indices are deleted a day early",
+            "/delete/min_age",
+            json!("29d"),
+        ),
+        policy(
+            "delete-late",
+            "indices are deleted an hour late",
+            "/delete/min_age",
+            json!("721h"),
+        ),
+        policy(
+            "never-deleted",
+            "indices are never deleted",
+            "/delete",
+            Value::Null,
+        ),
         Mutant::new(
             "warm-node-is-hot",
             "the warm tier's nodes have the role of the hot tier",
@@ -129,7 +164,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             ]
             .map(|(side, age, ends_in)| Planned {
                 label: format!("{side} {}", Span(*edge)),
-                index: format!("logs-{run}-{phase}-{}", if age < *edge { "before" } else { "after" }),
+                index: format!(
+                    "logs-{run}-{phase}-{}",
+                    if age < *edge { "before" } else { "after" }
+                ),
                 age,
                 edge: *edge,
                 phase: ends_in.clone(),
@@ -146,7 +184,9 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         });
     }
 
-    context.progress.step("", "making indices on both sides of every edge");
+    context
+        .progress
+        .step("", "making indices on both sides of every edge");
     make(server, &planned).await?;
     let dated_at = now_ms();
     let date = |index: &Planned| {
@@ -158,10 +198,21 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         futures::future::try_join_all(others.iter().map(date)).await?;
         date(sentinel).await?;
     }
-    context.progress.step("", "waiting until every index is where its age says");
+    context
+        .progress
+        .step("", "waiting until every index is where its age says");
     let (seen, arrived) = watch(server, &planned, &format!("logs-{run}-*")).await?;
     let age_now = Duration::from_millis(u64::try_from(now_ms() - dated_at).unwrap_or(0));
-    judge(server, &planned, &seen, age_now, &phases, arrived.as_deref(), &mut findings).await?;
+    judge(
+        server,
+        &planned,
+        &seen,
+        age_now,
+        &phases,
+        arrived.as_deref(),
+        &mut findings,
+    )
+    .await?;
     findings.draw(drawing(&planned, &seen));
     for index in server.indices(&format!("logs-{run}-*")).await? {
         server.delete_index(&index).await?;
@@ -191,7 +242,11 @@ async fn ages(
     let name = setup::template(&declared, &pattern)
         .and_then(|request| request.body.pointer("/template/settings/index/lifecycle/name"))
         .and_then(Value::as_str)
-        .ok_or_else(|| CaseError::Failed(format!("the template of {pattern} in {SETUP} names no lifecycle policy")))?;
+        .ok_or_else(|| {
+            CaseError::Failed(format!(
+                "the template of {pattern} in {SETUP} names no lifecycle policy"
+            ))
+        })?;
     let given = declared
         .request(&format!("/_ilm/policy/{name}"))
         .map(|request| request.body.clone())
@@ -209,7 +264,11 @@ async fn ages(
             .effective(names(&runs).join(", "))
             .bound(phases.join(", "))
             .judge(names(&given) == phases && names(&runs) == phases, || {
-                format!("the policy's phases are {} where {} are promised", names(&runs).join(", "), phases.join(", "))
+                format!(
+                    "the policy's phases are {} where {} are promised",
+                    names(&runs).join(", "),
+                    phases.join(", ")
+                )
             }),
     );
     let mut edges = Vec::new();
@@ -226,7 +285,11 @@ async fn ages(
                 .effective(age(&runs))
                 .bound(Span(promised))
                 .judge(is_promised(&age(&given)) && is_promised(&age(&runs)), || {
-                    format!("the {phase} phase begins at {} where {} is promised", age(&runs), Span(promised))
+                    format!(
+                        "the {phase} phase begins at {} where {} is promised",
+                        age(&runs),
+                        Span(promised)
+                    )
                 }),
         );
         edges.push((before.clone(), phase.clone(), promised));
@@ -249,7 +312,11 @@ async fn make(server: &Elasticsearch, planned: &[Planned]) -> Result<(), CaseErr
         {
             settings.insert("index.number_of_shards".to_owned(), json!(1));
         }
-        async move { server.create_index(&index.index, &json!({ "settings": settings })).await }
+        async move {
+            server
+                .create_index(&index.index, &json!({ "settings": settings }))
+                .await
+        }
     });
     futures::future::try_join_all(made)
         .await
@@ -307,7 +374,11 @@ async fn watch(
                     Some(explain) => explain.completed(&index.phase),
                 };
                 if !is_there {
-                    open.push(format!("{}: {}", index.label, now.map_or("deleted".to_owned(), place)));
+                    open.push(format!(
+                        "{}: {}",
+                        index.label,
+                        now.map_or("deleted".to_owned(), place)
+                    ));
                 }
             }
             if open.is_empty() {
@@ -318,7 +389,8 @@ async fn watch(
         })
         .await;
     Ok((
-        seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
+        seen.into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner),
         end.err().map(|error| error.to_string()),
     ))
 }
@@ -331,7 +403,10 @@ fn place(explain: &Explain) -> String {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "what was planned, what was seen, and what it is held against")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what was planned, what was seen, and what it is held against"
+)]
 async fn judge(
     server: &Elasticsearch,
     planned: &[Planned],
@@ -348,7 +423,11 @@ async fn judge(
         let what = of.last.as_ref().map_or("deleted".to_owned(), place);
         let finding = Finding::of(format!("index {}", index.label))
             .observed(&what)
-            .bound(if index.phase == "delete" { "deleted" } else { &index.phase });
+            .bound(if index.phase == "delete" {
+                "deleted"
+            } else {
+                &index.phase
+            });
         let is_there = match &of.last {
             None => index.phase == "delete",
             Some(explain) => explain.completed(&index.phase),
@@ -357,21 +436,29 @@ async fn judge(
         if index.is_before() && !is_there && index.age + passed >= index.edge {
             findings.push(finding.verdict(
                 Verdict::Insufficient,
-                format!("the machine took {} to get here, and the edge has passed", Span(passed)),
+                format!(
+                    "the machine took {} to get here, and the edge has passed",
+                    Span(passed)
+                ),
             ));
             continue;
         }
         findings.push(finding.judge(is_there, || {
             let bound = late.map(|_| format!(" for {}", Span(BOUND))).unwrap_or_default();
-            format!("an index {} belongs to {} but was{bound} {what}", index.label, index.phase)
+            format!(
+                "an index {} belongs to {} but was{bound} {what}",
+                index.label, index.phase
+            )
         }));
         let order: Vec<&str> = of.phases.iter().map(|(phase, _)| phase.as_str()).collect();
-        let mut places = order.iter().map(|phase| phases.iter().position(|known| known == phase));
+        let mut places = order
+            .iter()
+            .map(|phase| phases.iter().position(|known| known == phase));
         let rises = places.clone().all(|place| place.is_some())
             && places.next().is_some()
-            && order
-                .windows(2)
-                .all(|pair| phases.iter().position(|p| p == pair[0]) < phases.iter().position(|p| p == pair[1]));
+            && order.windows(2).all(|pair| {
+                phases.iter().position(|p| p == pair[0]) < phases.iter().position(|p| p == pair[1])
+            });
         findings.push(
             Finding::of(format!("phases of the index {}", index.label))
                 .observed(order.join(", "))
@@ -409,7 +496,10 @@ fn drawing(planned: &[Planned], seen: &BTreeMap<String, Seen>) -> Drawing {
     let lanes = planned
         .iter()
         .map(|index| {
-            let phases = seen.get(&index.index).map(|of| of.phases.as_slice()).unwrap_or_default();
+            let phases = seen
+                .get(&index.index)
+                .map(|of| of.phases.as_slice())
+                .unwrap_or_default();
             let count = phases.len();
             Lane {
                 label: index.label.clone(),

@@ -27,7 +27,7 @@ pub(super) fn case() -> Case {
         level: Level::Should,
         promises: &["logs-loki"],
         needs: &[Capability::Loki],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_mins(1),
         run: |context| Box::pin(run(context)),
@@ -36,9 +36,8 @@ pub(super) fn case() -> Case {
 }
 
 fn mutants() -> Vec<Mutant> {
-    let set = |inside: &str, value: Value| {
-        Edit::set_embedded("ConfigMap/loki", "/data/loki.yaml", inside, value)
-    };
+    let set =
+        |inside: &str, value: Value| Edit::set_embedded("ConfigMap/loki", "/data/loki.yaml", inside, value);
     vec![
         Mutant::new(
             "lines-cut-short",
@@ -83,7 +82,12 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             .bound(Span(promised))
             .judge(
                 declared.0 == promised && effective.parse::<Span>().is_ok_and(|span| span.0 == promised),
-                || format!("lines are kept for {effective} where {} is promised", Span(promised)),
+                || {
+                    format!(
+                        "lines are kept for {effective} where {} is promised",
+                        Span(promised)
+                    )
+                },
             ),
     );
     let deletes = shown(config.pointer("/compactor/retention_enabled"));

@@ -79,9 +79,15 @@ pub(super) fn misplaced<'s>(
         .filter_map(|shard| {
             let copy = if shard.primary { "primary" } else { "replica" };
             let Some(node) = &shard.node else {
-                return Some(format!("{copy} {} is {}", shard.shard, shard.state.to_lowercase()));
+                return Some(format!(
+                    "{copy} {} is {}",
+                    shard.shard,
+                    shard.state.to_lowercase()
+                ));
             };
-            let has = tiers.get(node).is_some_and(|roles| roles.iter().any(|r| r == role));
+            let has = tiers
+                .get(node)
+                .is_some_and(|roles| roles.iter().any(|r| r == role));
             (!has).then(|| format!("{copy} {} is on {node}, which is not {role}", shard.shard))
         })
         .collect()
@@ -89,8 +95,10 @@ pub(super) fn misplaced<'s>(
 
 /// The names of the nodes that hold shards, for people.
 pub(super) fn nodes_of<'s>(shards: impl IntoIterator<Item = &'s CatShard>) -> String {
-    let names: std::collections::BTreeSet<&str> =
-        shards.into_iter().filter_map(|shard| shard.node.as_deref()).collect();
+    let names: std::collections::BTreeSet<&str> = shards
+        .into_iter()
+        .filter_map(|shard| shard.node.as_deref())
+        .collect();
     if names.is_empty() {
         "no node".to_owned()
     } else {

@@ -23,7 +23,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["backup-elasticsearch-restore"],
         needs: &[Capability::Elasticsearch, Capability::SnapshotRepository],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_mins(2),
         run: |context| Box::pin(run(context)),
@@ -36,7 +36,12 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "read-only",
             "the repository can only be read from",
-            Edit::set_embedded(SETUP, "/data/snapshot-repository.json", "/settings/readonly", true),
+            Edit::set_embedded(
+                SETUP,
+                "/data/snapshot-repository.json",
+                "/settings/readonly",
+                true,
+            ),
         ),
         Mutant::new(
             "another-repository",

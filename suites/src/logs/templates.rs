@@ -15,8 +15,8 @@ use harness::wait::{Look, Wait};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::setup::{self, shown};
 use super::SETUP;
+use super::setup::{self, shown};
 
 /// The case.
 pub(super) fn case() -> Case {
@@ -27,7 +27,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["logs-shards", "logs-time-based-indices", "logs-lifecycle-order"],
         needs: &[Capability::Elasticsearch, Capability::Lifecycle],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_mins(1),
         run: |context| Box::pin(run(context)),
@@ -126,9 +126,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         let made = match server.create_index(&name, &body).await {
             Ok(()) => Some(name.as_str()),
             Err(error) => {
-                findings.push(
-                    Finding::of(format!("an index of {pattern}")).judge(false, || error.to_string()),
-                );
+                findings
+                    .push(Finding::of(format!("an index of {pattern}")).judge(false, || error.to_string()));
                 None
             }
         };
@@ -144,9 +143,8 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             (POLICY, policy.to_owned()),
             (ALIAS, alias.to_owned()),
         ] {
-            let given = shown(
-                template.and_then(|r| r.body.pointer(&format!("/template/settings/index/{place}"))),
-            );
+            let given =
+                shown(template.and_then(|r| r.body.pointer(&format!("/template/settings/index/{place}"))));
             let set = shown(effective.get(setting));
             findings.push(
                 Finding::of(format!("{setting} of {pattern}"))
@@ -243,10 +241,15 @@ async fn written(
     let text = format!("written through {alias}");
     let document = json!({ "@timestamp": crate::history::now_ms(), "message": text });
     let answer = server
-        .raw(Method::POST, &format!("/{alias}/_doc?refresh=true"), Some(&document))
+        .raw(
+            Method::POST,
+            &format!("/{alias}/_doc?refresh=true"),
+            Some(&document),
+        )
         .await;
-    let finding = Finding::of(format!("a document written through {alias}"))
-        .bound(format!("an index {alias}-yyyy.MM.dd-nnnnnn with it, {primaries} primaries on data_hot"));
+    let finding = Finding::of(format!("a document written through {alias}")).bound(format!(
+        "an index {alias}-yyyy.MM.dd-nnnnnn with it, {primaries} primaries on data_hot"
+    ));
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
@@ -273,7 +276,10 @@ async fn written(
             ))
             .judge(by_time && is_back && !misplaced, || {
                 if !is_back {
-                    format!("{index} has {} under the id it answered with", shown(stored.as_ref()))
+                    format!(
+                        "{index} has {} under the id it answered with",
+                        shown(stored.as_ref())
+                    )
                 } else if !by_time {
                     format!("{index} is not named after the alias, the day it was made on and a number")
                 } else {
@@ -305,7 +311,10 @@ mod tests {
     #[case("logs-2026.02.01-000001", false)]
     #[case("logs-000001", false)]
     #[case("app-2026.01.31-000001", false)]
-    fn an_index_by_time_has_its_alias_day_and_number_in_its_name(#[case] index: &str, #[case] expected: bool) {
+    fn an_index_by_time_has_its_alias_day_and_number_in_its_name(
+        #[case] index: &str,
+        #[case] expected: bool,
+    ) {
         // 2026-01-31T12:00:00Z
         assert_eq!(is_by_time(index, "logs", 1_769_860_800_000), expected);
     }

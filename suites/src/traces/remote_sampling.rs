@@ -35,7 +35,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["traces-sampling-default", "traces-sampling-ml"],
         needs: &[Capability::Jaeger],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_secs(60),
         run: |context| Box::pin(run(context)),
@@ -180,7 +180,11 @@ async fn followed(context: &Context) -> Result<Finding, CaseError> {
     let finding = Finding::of("a changed strategy is told while Jaeger runs")
         .declared(format!("its file is read every {interval}"))
         .effective(format!("every {} ms", RELOAD.as_millis()))
-        .bound(format!("{} becomes {CHANGED} within {} s", words(&before), FOLLOWED.as_secs()));
+        .bound(format!(
+            "{} becomes {CHANGED} within {} s",
+            words(&before),
+            FOLLOWED.as_secs()
+        ));
     Ok(match waited {
         Ok(took) => finding
             .observed(format!("after {:.2} s", took.as_secs_f64()))

@@ -49,7 +49,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["traces-sampling-consistent"],
         needs: &[Capability::Collector],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_secs(90),
         run: |context| Box::pin(run(context)),
@@ -121,7 +121,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             .collector(CollectorClone::named(format!("{name}-replica"), sink.grpc()))
             .await?;
         let load = Load::new(&traces, dealing);
-        let parts = if number == RESTARTED { load.halves() } else { vec![load] };
+        let parts = if number == RESTARTED {
+            load.halves()
+        } else {
+            vec![load]
+        };
         let whole = take(&context, name, &mut clone, &sink, parts, &mut findings).await?;
         if !whole {
             return Ok(findings);
@@ -192,7 +196,9 @@ async fn take(
     let mut before = 0;
     for (number, part) in parts.into_iter().enumerate() {
         if number > 0 {
-            context.progress.step("", format!("restarting the {name} replica"));
+            context
+                .progress
+                .step("", format!("restarting the {name} replica"));
             clone.stop().await?;
             clone.start().await?;
         }

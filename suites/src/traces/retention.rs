@@ -22,8 +22,7 @@ use super::JAEGER;
 
 const CLEANER: &str = "CronJob/jaeger-index-cleaner";
 const CONTAINER: &str = "/spec/jobTemplate/spec/template/spec/containers/0";
-const BACKEND: &str =
-    "/spec/config/extensions/jaeger_storage/backends/elasticsearch/elasticsearch";
+const BACKEND: &str = "/spec/config/extensions/jaeger_storage/backends/elasticsearch/elasticsearch";
 const DAY: Duration = Duration::from_hours(24);
 /// Longest one run of the cleaner may take.
 const CLEANED: Duration = Duration::from_secs(60);
@@ -38,7 +37,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["traces-retention"],
         needs: &[Capability::ClockShift, Capability::IndexCleaner],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_mins(3),
         run: |context| Box::pin(run(context)),
@@ -133,7 +132,13 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let output = context
         .stack
         .workshop
-        .tool_with_environment("es-index-cleaner", arguments.clone(), environment, folder, CLEANED)
+        .tool_with_environment(
+            "es-index-cleaner",
+            arguments.clone(),
+            environment,
+            folder,
+            CLEANED,
+        )
         .await?;
     let left = store.client().indices("jaeger-*").await?;
     if self::today() != today {
@@ -144,7 +149,11 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     findings.push(
         Finding::of("the index cleaner's run")
             .declared(arguments.join(" "))
-            .observed(format!("exit code {:?} in {:.1} s", output.code, output.took.as_secs_f64()))
+            .observed(format!(
+                "exit code {:?} in {:.1} s",
+                output.code,
+                output.took.as_secs_f64()
+            ))
             .bound("exit code 0")
             .judge(output.code == Some(0), || output.stderr.trim().to_owned()),
     );
@@ -185,10 +194,7 @@ fn layout(go: &str) -> String {
 }
 
 /// The arguments and variables of the declared cleaner, for this Elasticsearch.
-fn cleaner(
-    context: &Context,
-    storage: &url::Url,
-) -> Result<(Vec<String>, Vec<(String, String)>), CaseError> {
+fn cleaner(context: &Context, storage: &url::Url) -> Result<(Vec<String>, Vec<(String, String)>), CaseError> {
     let rendered = render_index_cleaner(&context.tree, &IndexCleanerRequest { storage })
         .map_err(|error| CaseError::Failed(error.to_string()))?;
     let arguments = rendered
@@ -204,8 +210,7 @@ fn cleaner(
 /// With N days the cleaner deletes what was created before 00:00 of the day N - 1 days ago (Jaeger v2.13,
 /// cmd/es-index-cleaner/app/cutoff_time.go); the youngest such span is of that midnight.
 fn schedule(context: &Context, promised: Duration) -> Result<Finding, CaseError> {
-    let cleaner =
-        index_cleaner(&context.tree).map_err(|error| CaseError::Failed(error.to_string()))?;
+    let cleaner = index_cleaner(&context.tree).map_err(|error| CaseError::Failed(error.to_string()))?;
     let object = context.tree.object(CLEANER)?;
     let zone = object.text("/spec/timeZone");
     let finding = Finding::of("age of the youngest span when it is deleted on the declared schedule")
@@ -217,14 +222,21 @@ fn schedule(context: &Context, promised: Duration) -> Result<Finding, CaseError>
         ));
     let Some(at) = daily(&cleaner.schedule).filter(|_| zone == "Etc/UTC") else {
         return Ok(finding.judge(false, || {
-            format!("`{}` in `{zone}` is no time of every day in UTC", cleaner.schedule)
+            format!(
+                "`{}` in `{zone}` is no time of every day in UTC",
+                cleaner.schedule
+            )
         }));
     };
     let age = DAY * cleaner.days.saturating_sub(1) + at;
     Ok(finding
         .observed(Span(age))
         .judge(age + BEFORE_MIDNIGHT >= promised && age < promised + DAY, || {
-            format!("spans go at an age of {}, promised are {}", Span(age), Span(promised))
+            format!(
+                "spans go at an age of {}, promised are {}",
+                Span(age),
+                Span(promised)
+            )
         }))
 }
 

@@ -42,7 +42,7 @@ pub(super) fn case() -> Case {
             "traces-sampling-consistent",
         ],
         needs: &[Capability::Collector],
-        profiles: &["core"],
+        profiles: &["extended"],
         excludes: &[],
         bound: Duration::from_secs(90),
         run: |context| Box::pin(run(context)),
@@ -155,7 +155,13 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         let now = match account {
             Ok(now) => now,
             Err((now, why)) => {
-                findings.push(clean(who, &sent, &now.since(&before), sink.arrived().spans, Some(&why)));
+                findings.push(clean(
+                    who,
+                    &sent,
+                    &now.since(&before),
+                    sink.arrived().spans,
+                    Some(&why),
+                ));
                 return Ok(findings);
             }
         };
@@ -185,7 +191,10 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
 /// One trace for each ID that starts in a service without a rate, and one that starts in one with it.
 ///
 /// Each calls a service of the other kind, so that a rate by the span's service parts the trace.
-pub(super) fn traces(context: &Context, ids: &[TraceId]) -> Result<[(&'static str, Vec<Wanted>); 2], CaseError> {
+pub(super) fn traces(
+    context: &Context,
+    ids: &[TraceId],
+) -> Result<[(&'static str, Vec<Wanted>); 2], CaseError> {
     let special = context.contract.texts("traces-sampling-ml", "services")?;
     let topology =
         Topology::new(&context.shapes).map_err(|error| CaseError::Environment(error.to_string()))?;
@@ -319,10 +328,7 @@ pub(super) async fn settled(
     match wait {
         Ok(now) => Ok(now),
         // The account as it stands, for the finding.
-        Err(error) => Err((
-            Account::of(collector).await.unwrap_or(*before),
-            error.to_string(),
-        )),
+        Err(error) => Err((Account::of(collector).await.unwrap_or(*before), error.to_string())),
     }
 }
 
@@ -349,13 +355,7 @@ pub(super) async fn account_for(
 }
 
 /// Whether nothing was lost, without which a dropped trace cannot be told from a lost one.
-pub(super) fn clean(
-    who: &str,
-    sent: &Sent,
-    account: &Account,
-    arrived: u64,
-    why: Option<&str>,
-) -> Finding {
+pub(super) fn clean(who: &str, sent: &Sent, account: &Account, arrived: u64, why: Option<&str>) -> Finding {
     Finding::of(format!("{who}: no span is lost on the way"))
         .declared(format!("{} spans sent", sent.tally.acknowledged))
         .effective(account.words())
