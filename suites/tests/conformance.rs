@@ -77,6 +77,7 @@ async fn open() -> Result<Session, String> {
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let mut cases = suites::cases();
+    cases.retain(|case| case.profiles.contains(&PROFILE));
     // The longest first: with a thread each, tests start in this order.
     cases.sort_by_key(|case| std::cmp::Reverse(case.bound));
     // A thread a test: how many run side by side is the runner's business, which knows what they wait for.

@@ -19,6 +19,9 @@ pub(super) struct MutateArgs {
     /// A case (metrics/retention-time) or an area (metrics) whose mutants to run [default: all]
     #[arg(long = "case", value_name = "ID")]
     cases: Vec<String>,
+    /// Only the cases of this profile [default: all]
+    #[arg(long, value_name = "NAME", conflicts_with = "cases")]
+    profile: Option<String>,
     /// A mutant to run, as `conform list --mutants` shows it [default: all]
     #[arg(long = "mutant", value_name = "ID")]
     mutants: Vec<String>,
@@ -34,7 +37,7 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
     let cases = select(
         &shell.cases,
         &Selection {
-            profile: None,
+            profile: args.profile,
             cases: args.cases,
         },
     )?;

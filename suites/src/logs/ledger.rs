@@ -20,6 +20,9 @@ use serde_json::{Value, json};
 use super::setup::{self, shown};
 use super::{SETUP, books};
 
+/// Words that some messages of the emitted services have.
+const WORDS: &str = "user signed in from Zürich";
+
 /// The case.
 pub(super) fn case() -> Case {
     Case {
@@ -175,7 +178,7 @@ async fn searched(server: &Elasticsearch, pattern: &str, hits: &[Hit], findings:
     // The server's dates have milliseconds: both ends are cut to them on both sides.
     let cut = |text: &str| {
         text.parse::<jiff::Timestamp>()
-            .map_or(0, |at| at.as_millisecond())
+            .map_or(0, jiff::Timestamp::as_millisecond)
     };
     let (from, to) = (cut(&from), cut(&to));
     let within = times
@@ -184,7 +187,6 @@ async fn searched(server: &Elasticsearch, pattern: &str, hits: &[Hit], findings:
         .count() as u64;
     let range = json!({ "range": { "@timestamp": { "gte": from, "lt": to, "format": "epoch_millis" } } });
     exactly(server, pattern, "time range", &range, within, findings).await;
-    const WORDS: &str = "user signed in from Zürich";
     let with = hits
         .iter()
         .filter(|hit| shown(hit.source.get("message")).contains(WORDS))

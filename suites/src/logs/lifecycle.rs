@@ -159,7 +159,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         .iter()
         .flat_map(|(before, phase, edge)| {
             [
-                ("a minute before", *edge - MARGIN, before),
+                ("a minute before", edge.saturating_sub(MARGIN), before),
                 ("a minute after", *edge + MARGIN, phase),
             ]
             .map(|(side, age, ends_in)| Planned {
@@ -324,11 +324,13 @@ async fn make(server: &Elasticsearch, planned: &[Planned]) -> Result<(), CaseErr
     let mut lines = String::new();
     for index in planned {
         for number in 0..DOCUMENTS {
-            lines.push_str(&format!(
-                "{}\n{}\n",
+            for line in [
                 json!({ "index": { "_index": index.index, "_id": number.to_string() } }),
-                json!({ "@timestamp": now_ms(), "message": format!("line {number}") })
-            ));
+                json!({ "@timestamp": now_ms(), "message": format!("line {number}") }),
+            ] {
+                lines += &line.to_string();
+                lines.push('\n');
+            }
         }
     }
     let answer = server.bulk(lines.into()).await?;
@@ -403,10 +405,6 @@ fn place(explain: &Explain) -> String {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what was planned, what was seen, and what it is held against"
-)]
 async fn judge(
     server: &Elasticsearch,
     planned: &[Planned],

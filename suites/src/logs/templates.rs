@@ -213,14 +213,13 @@ async fn primaries_on_hot(
             }
         })
         .await;
-    let shards = match started {
-        Ok(shards) => shards,
+    let shards = if let Ok(shards) = started {
+        shards
+    } else {
         // Those that are not started are named as misplaced.
-        Err(_) => {
-            let mut shards = server.shards(index).await?;
-            shards.retain(|shard| shard.primary);
-            shards
-        }
+        let mut shards = server.shards(index).await?;
+        shards.retain(|shard| shard.primary);
+        shards
     };
     Ok(Placed {
         nodes: setup::nodes_of(&shards),

@@ -193,8 +193,11 @@ fn layout(go: &str) -> String {
         .replace("15", "%H")
 }
 
+/// Arguments, and variables with their values.
+type Command = (Vec<String>, Vec<(String, String)>);
+
 /// The arguments and variables of the declared cleaner, for this Elasticsearch.
-fn cleaner(context: &Context, storage: &url::Url) -> Result<(Vec<String>, Vec<(String, String)>), CaseError> {
+fn cleaner(context: &Context, storage: &url::Url) -> Result<Command, CaseError> {
     let rendered = render_index_cleaner(&context.tree, &IndexCleanerRequest { storage })
         .map_err(|error| CaseError::Failed(error.to_string()))?;
     let arguments = rendered

@@ -216,7 +216,7 @@ pub(super) fn traces(
         Wanted {
             id: *id,
             origin,
-            says: ml || at % SILENT != 0,
+            says: ml || !at.is_multiple_of(SILENT),
             called,
         }
     };
@@ -330,28 +330,6 @@ pub(super) async fn settled(
         // The account as it stands, for the finding.
         Err(error) => Err((Account::of(collector).await.unwrap_or(*before), error.to_string())),
     }
-}
-
-/// Waits until the Collector has accounted for all that was sent: what it counted since, and what is still open.
-pub(super) async fn account_for(
-    collector: &Collector,
-    before: &Account,
-    sent: &Sent,
-) -> Result<(Account, Option<String>), CaseError> {
-    #[expect(clippy::cast_precision_loss, reason = "counts of spans are small")]
-    let spans = sent.tally.acknowledged as f64;
-    let waited = Wait::new("every span accounted for", SETTLED)
-        .every(Duration::from_millis(50))
-        .until(async || match Account::of(collector).await {
-            Ok(now) => match now.since(before).open(spans) {
-                None => Look::Ready(()),
-                Some(open) => Look::Missing(open),
-            },
-            Err(error) => Look::Missing(error.to_string()),
-        })
-        .await;
-    let now = Account::of(collector).await?.since(before);
-    Ok((now, waited.err().map(|error| error.to_string())))
 }
 
 /// Whether nothing was lost, without which a dropped trace cannot be told from a lost one.

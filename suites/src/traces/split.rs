@@ -68,14 +68,13 @@ impl Load {
                     .map(|traces| request(traces, stream, now))
                     .collect();
                 // The second stream runs backwards, the third begins elsewhere.
-                match stream {
-                    1 => requests.reverse(),
-                    _ => {
-                        let turn = (dealing.turned * (stream + 1))
-                            .checked_rem(requests.len())
-                            .unwrap_or(0);
-                        requests.rotate_left(turn);
-                    }
+                if stream == 1 {
+                    requests.reverse();
+                } else {
+                    let turn = (dealing.turned * (stream + 1))
+                        .checked_rem(requests.len())
+                        .unwrap_or(0);
+                    requests.rotate_left(turn);
                 }
                 requests
             })
