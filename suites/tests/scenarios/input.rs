@@ -81,7 +81,7 @@ fn assert_refused(ground: &Ground, ended: &Ended, begins: &str, says: &[&str]) {
 #[case::contract_unknown_level(CONTRACT, "    level: MUST", "    level: OUGHT", 12, &["unknown level `OUGHT`", "write `MUST`, `SHOULD` or `MAY`"])]
 #[case::contract_unit(CONTRACT, "ready-within: {duration: 2m}", "ready-within: {duration: 2 fortnights}", 32, &["`2 fortnights` is not a duration", "for example 30d"])]
 #[case::contract_twice(CONTRACT, "id: metrics-recovery", "id: metrics-collection", 9, &["`metrics-collection` is already on line", "give this one an id of its own"])]
-#[case::catalog_unknown_field(CATALOG, "    image: ", "    picture: ", 5, &["unknown field `picture`", "expected one of image, version"])]
+#[case::catalog_unknown_field(CATALOG, "    image: ", "    picture: ", 5, &["unknown field `picture`", "expected one of image, further-images, version"])]
 #[case::catalog_version(CATALOG, "    version: 3.16.0", "    version: latest", 14, &["component `prometheus`: version `latest`", "for example 3.16.0"])]
 #[case::catalog_plain_http(CATALOG, "      checksums: https:", "      checksums: http:", 18, &["is not an https address"])]
 #[case::catalog_capability(CATALOG, "      promtool: [promtool]", "      promtool: [promtol]", 18, &["unknown variant `promtol`", "expected one of prometheus, promtool"])]
