@@ -15,6 +15,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use crate::emit::schedule::Schedule;
+use crate::files::{self, Misread};
 use crate::judge::latency::budget::Looks;
 use crate::units::Span;
 
@@ -285,20 +286,13 @@ impl Queries {
 
     /// Parses and checks the text; `path` is for messages. The first thing wrong is the error.
     pub fn parse(path: &Path, text: &str) -> Result<Self, QueriesError> {
-        let queries: Self = serde_saphyr::from_str(text).map_err(|error| {
-            use serde_saphyr::MessageFormatter as _;
-            let bare = error.without_snippet();
-            // An error without a place concerns the text as a whole.
-            let (line, column) = bare.location().map_or((1, 1), |at| (at.line(), at.column()));
-            QueriesError::Wrong {
+        let queries: Self =
+            files::yaml(text).map_err(|Misread { line, column, why }| QueriesError::Wrong {
                 path: path.to_owned(),
                 line,
                 column,
-                why: serde_saphyr::UserMessageFormatter
-                    .format_message(bare)
-                    .into_owned(),
-            }
-        })?;
+                why,
+            })?;
         queries.check().map_err(|(place, why)| {
             let (line, column) = place.find(text).unwrap_or((1, 1));
             QueriesError::Wrong {

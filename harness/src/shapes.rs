@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+use crate::files::{self, Misread};
 use crate::units::Ratio;
 
 /// All emitted shapes.
@@ -228,19 +229,11 @@ impl Shapes {
 
     /// Parses and checks the text of a shapes file.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ShapesError> {
-        let shapes: Self = serde_saphyr::from_str(text).map_err(|error| {
-            use serde_saphyr::MessageFormatter as _;
-            let bare = error.without_snippet();
-            // An error without a place concerns the text as a whole.
-            let (line, column) = bare.location().map_or((1, 1), |at| (at.line(), at.column()));
-            ShapesError::Parse {
-                path: path.to_owned(),
-                line,
-                column,
-                why: serde_saphyr::UserMessageFormatter
-                    .format_message(bare)
-                    .into_owned(),
-            }
+        let shapes: Self = files::yaml(text).map_err(|Misread { line, column, why }| ShapesError::Parse {
+            path: path.to_owned(),
+            line,
+            column,
+            why,
         })?;
         for (service_at, service) in shapes.services.iter().enumerate() {
             for (metric_at, metric) in service.metrics.iter().enumerate() {

@@ -11,6 +11,7 @@ use serde_saphyr::{Location, Spanned};
 use url::Url;
 
 use super::{CatalogError, Feature};
+use crate::files::{self, Misread};
 use crate::stack::Capability;
 use crate::units::{Bytes, Span};
 
@@ -371,22 +372,22 @@ struct Mistake(Location, String);
 
 /// Parses and checks the text of a catalog; `path` is for messages.
 pub(super) fn parse(path: &Path, text: &str) -> Result<IndexMap<String, Component>, CatalogError> {
-    let wrong = |location: Option<Location>, why: String| CatalogError::Parse {
+    let wrong = |Misread { line, column, why }| CatalogError::Parse {
         path: path.to_owned(),
-        line: location.map_or(1, |l| l.line()),
-        column: location.map_or(1, |l| l.column()),
+        line,
+        column,
         why,
     };
-    let raw: RawCatalog = serde_saphyr::from_str(text).map_err(|error| {
-        use serde_saphyr::MessageFormatter as _;
-        let bare = error.without_snippet();
-        let why = serde_saphyr::UserMessageFormatter.format_message(bare);
-        wrong(bare.location(), why.into_owned())
-    })?;
+    let raw: RawCatalog = files::yaml(text).map_err(wrong)?;
     let mut components: IndexMap<String, Component> = IndexMap::new();
     for (name, raw) in raw.components {
-        let component = check(&name, raw, &components, path)
-            .map_err(|Mistake(location, why)| wrong(Some(location), why))?;
+        let component = check(&name, raw, &components, path).map_err(|Mistake(location, why)| {
+            wrong(Misread {
+                line: location.line(),
+                column: location.column(),
+                why,
+            })
+        })?;
         components.insert(name, component);
     }
     Ok(components)
