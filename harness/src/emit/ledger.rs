@@ -190,41 +190,92 @@ pub struct Ledger {
     series: IndexMap<String, Entry>,
 }
 
-/// How a series that arrived differs from what was sent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// How much a ledger's entry stands for, and whether another one is of the same content.
+pub(crate) trait Kept: Clone {
+    /// Number of items.
+    fn count(&self) -> u64;
+    /// Whether an entry of as many items is of the same ones.
+    fn same(&self, other: &Self) -> bool;
+}
+
+impl Kept for Entry {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.checksum == other.checksum
+    }
+}
+
+/// How what arrived under one key differs from what was sent: samples of a series, spans of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Difference {
+pub enum Difference<E> {
     /// Nothing of it arrived.
     Missing {
-        /// Samples sent.
+        /// Items sent.
         sent: u64,
     },
-    /// Fewer samples arrived than were sent.
+    /// Fewer items arrived than were sent.
     Lost {
-        /// Samples sent.
+        /// Items sent.
         sent: u64,
-        /// Samples that arrived.
+        /// Items that arrived.
         arrived: u64,
     },
-    /// More samples arrived than were sent.
+    /// More items arrived than were sent.
     Duplicated {
-        /// Samples sent.
+        /// Items sent.
         sent: u64,
-        /// Samples that arrived.
+        /// Items that arrived.
         arrived: u64,
     },
-    /// As many samples arrived, but not the same.
+    /// As many items arrived, but not the same.
     Altered {
         /// What was sent.
-        sent: Entry,
+        sent: E,
         /// What arrived.
-        arrived: Entry,
+        arrived: E,
     },
     /// It was never sent.
     Unexpected {
-        /// Samples that arrived.
+        /// Items that arrived.
         arrived: u64,
     },
+}
+
+/// Differences by key: those sent in the order of sending, then the unexpected.
+pub(crate) fn differences<K: Clone + Eq + Hash, E: Kept>(
+    sent: &IndexMap<K, E>,
+    arrived: &IndexMap<K, E>,
+) -> IndexMap<K, Difference<E>> {
+    let mut differences = IndexMap::new();
+    for (key, sent) in sent {
+        let difference = match arrived.get(key) {
+            None => Difference::Missing { sent: sent.count() },
+            Some(got) if got.count() < sent.count() => Difference::Lost {
+                sent: sent.count(),
+                arrived: got.count(),
+            },
+            Some(got) if got.count() > sent.count() => Difference::Duplicated {
+                sent: sent.count(),
+                arrived: got.count(),
+            },
+            Some(got) if !got.same(sent) => Difference::Altered {
+                sent: sent.clone(),
+                arrived: got.clone(),
+            },
+            Some(_) => continue,
+        };
+        differences.insert(key.clone(), difference);
+    }
+    for (key, got) in arrived {
+        if !sent.contains_key(key) {
+            differences.insert(key.clone(), Difference::Unexpected { arrived: got.count() });
+        }
+    }
+    differences
 }
 
 /// The ledger in one line.
@@ -280,33 +331,8 @@ impl Ledger {
 
     /// Differences of what arrived, by series: those sent in the order of sending, then the unexpected.
     #[must_use]
-    pub fn compare(&self, arrived: &Self) -> IndexMap<String, Difference> {
-        let mut differences = IndexMap::new();
-        for (name, sent) in &self.series {
-            let difference = match arrived.series.get(name) {
-                None => Difference::Missing { sent: sent.count },
-                Some(got) if got.count < sent.count => Difference::Lost {
-                    sent: sent.count,
-                    arrived: got.count,
-                },
-                Some(got) if got.count > sent.count => Difference::Duplicated {
-                    sent: sent.count,
-                    arrived: got.count,
-                },
-                Some(got) if got.checksum != sent.checksum => Difference::Altered {
-                    sent: *sent,
-                    arrived: *got,
-                },
-                Some(_) => continue,
-            };
-            differences.insert(name.clone(), difference);
-        }
-        for (name, got) in &arrived.series {
-            if !self.series.contains_key(name) {
-                differences.insert(name.clone(), Difference::Unexpected { arrived: got.count });
-            }
-        }
-        differences
+    pub fn compare(&self, arrived: &Self) -> IndexMap<String, Difference<Entry>> {
+        differences(&self.series, &arrived.series)
     }
 }
 
@@ -479,7 +505,7 @@ mod tests {
             }
         }
         let found = sent.compare(&arrived);
-        let expected: IndexMap<String, Difference> = [
+        let expected: IndexMap<String, Difference<Entry>> = [
             ("missing", Difference::Missing { sent: 2 }),
             ("lost", Difference::Lost { sent: 2, arrived: 1 }),
             ("duplicated", Difference::Duplicated { sent: 2, arrived: 3 }),

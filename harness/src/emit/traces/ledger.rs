@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest;
 use super::topology::ORIGIN;
+use crate::emit::ledger::{Difference, Kept, differences};
 use crate::wire::otlp::traces::{ExportTraces, Span};
 use crate::wire::otlp::{TraceId, text_of};
 
@@ -26,41 +27,14 @@ pub struct TraceLedger {
     traces: IndexMap<TraceId, Entry>,
 }
 
-/// How a trace that arrived differs from what was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Difference {
-    /// Nothing of it arrived.
-    Missing {
-        /// Spans sent.
-        sent: u64,
-    },
-    /// Fewer spans arrived than were sent.
-    Lost {
-        /// Spans sent.
-        sent: u64,
-        /// Spans that arrived.
-        arrived: u64,
-    },
-    /// More spans arrived than were sent.
-    Duplicated {
-        /// Spans sent.
-        sent: u64,
-        /// Spans that arrived.
-        arrived: u64,
-    },
-    /// As many spans arrived, but not the same.
-    Altered {
-        /// What was sent.
-        sent: Entry,
-        /// What arrived.
-        arrived: Entry,
-    },
-    /// It was never sent.
-    Unexpected {
-        /// Spans that arrived.
-        arrived: u64,
-    },
+impl Kept for Entry {
+    fn count(&self) -> u64 {
+        self.spans
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 /// The ledger in one line.
@@ -204,32 +178,7 @@ impl TraceLedger {
 
     /// Differences of what arrived, by trace: those sent in the order of sending, then the unexpected.
     #[must_use]
-    pub fn compare(&self, arrived: &Self) -> IndexMap<TraceId, Difference> {
-        let mut differences = IndexMap::new();
-        for (id, sent) in &self.traces {
-            let difference = match arrived.traces.get(id) {
-                None => Difference::Missing { sent: sent.spans },
-                Some(got) if got.spans < sent.spans => Difference::Lost {
-                    sent: sent.spans,
-                    arrived: got.spans,
-                },
-                Some(got) if got.spans > sent.spans => Difference::Duplicated {
-                    sent: sent.spans,
-                    arrived: got.spans,
-                },
-                Some(got) if got != sent => Difference::Altered {
-                    sent: sent.clone(),
-                    arrived: got.clone(),
-                },
-                Some(_) => continue,
-            };
-            differences.insert(*id, difference);
-        }
-        for (id, got) in &arrived.traces {
-            if !self.traces.contains_key(id) {
-                differences.insert(*id, Difference::Unexpected { arrived: got.spans });
-            }
-        }
-        differences
+    pub fn compare(&self, arrived: &Self) -> IndexMap<TraceId, Difference<Entry>> {
+        differences(&self.traces, &arrived.traces)
     }
 }

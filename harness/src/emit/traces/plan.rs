@@ -630,7 +630,7 @@ mod tests {
         assert_eq!(differences.len(), 1);
         assert!(matches!(
             differences[0],
-            super::super::ledger::Difference::Altered { .. }
+            crate::emit::ledger::Difference::Altered { .. }
         ));
     }
 }
