@@ -1,11 +1,11 @@
 //! A clone of any server as a process that can be stopped, killed and started again.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
@@ -28,30 +28,25 @@ const CLOCK_BOUND: Duration = Duration::from_secs(30);
 /// How far a server's clock may be from where it was put: the library's look at its file, and the answer's way.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_millis(1500);
 
-/// A clone's process.
-pub(super) struct RunningClone<C> {
+/// A clone's server with its process, which can be ended and started again.
+pub(super) struct Restartable {
     server: Server,
-    client: C,
     process: Option<Process>,
     cancel: CancellationToken,
-    /// The clock it runs with, and the client that tells what the server makes of it.
-    clock: Option<(Clock, Elasticsearch)>,
 }
 
-impl<C: Ready> RunningClone<C> {
-    pub(super) fn new(server: Server, client: C, process: Process, cancel: CancellationToken) -> Self {
+impl Restartable {
+    pub(super) fn new(server: Server, process: Process, cancel: CancellationToken) -> Self {
         Self {
             server,
-            client,
             process: Some(process),
             cancel,
-            clock: None,
         }
     }
 
-    pub(super) fn with_clock(mut self, clock: Clock, client: Elasticsearch) -> Self {
-        self.clock = Some((clock, client));
-        self
+    /// The server.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
     }
 
     /// The process that is to be ended; its own words if it has ended already.
@@ -66,50 +61,81 @@ impl<C: Ready> RunningClone<C> {
             None => Ok(process),
         }
     }
+
+    /// Ends it in an orderly way; `orderly` says which ends are.
+    pub(super) async fn stop(&mut self, orderly: fn(&End) -> bool) -> Result<(), WorkshopError> {
+        let process = self.running()?;
+        match process.stop(STOP_BOUND).await {
+            end if orderly(&end) => Ok(()),
+            End::Signal(9) => Err(WorkshopError::Environment(format!(
+                "{} did not stop within {} and was killed; log: {}",
+                self.server.name(),
+                format_duration(STOP_BOUND),
+                process.log().display()
+            ))),
+            end => Err(WorkshopError::Environment(process.obituary(end).to_string())),
+        }
+    }
+
+    /// Kills it.
+    pub(super) async fn kill(&mut self) -> Result<(), WorkshopError> {
+        self.running()?.kill().await;
+        Ok(())
+    }
+
+    /// Starts it again and waits until it is ready.
+    pub(super) async fn start(&mut self, client: &impl Ready) -> Result<(), WorkshopError> {
+        if self
+            .process
+            .as_ref()
+            .is_some_and(|process| process.end().is_none())
+        {
+            return Err(WorkshopError::Environment(format!(
+                "the clone of {} runs already",
+                self.server.name()
+            )));
+        }
+        self.process = Some(self.server.start(client, &self.cancel).await?);
+        Ok(())
+    }
+}
+
+/// A clone's process.
+pub(super) struct RunningClone<C> {
+    process: Restartable,
+    client: C,
+    /// The clock it runs with, and the client that tells what the server makes of it.
+    clock: Option<(Clock, Elasticsearch)>,
+}
+
+impl<C: Ready> RunningClone<C> {
+    pub(super) fn new(server: Server, client: C, process: Process, cancel: CancellationToken) -> Self {
+        Self {
+            process: Restartable::new(server, process, cancel),
+            client,
+            clock: None,
+        }
+    }
+
+    pub(super) fn with_clock(mut self, clock: Clock, client: Elasticsearch) -> Self {
+        self.clock = Some((clock, client));
+        self
+    }
 }
 
 impl<C: Ready + Send> Instance for RunningClone<C> {
     fn stop(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
-        async move {
-            let process = self.running()?;
-            match process.stop(STOP_BOUND).await {
-                End::Code(0 | TERMINATED) | End::Signal(TERM) => Ok(()),
-                End::Signal(9) => Err(WorkshopError::Environment(format!(
-                    "{} did not stop within {} and was killed; log: {}",
-                    self.server.name(),
-                    format_duration(STOP_BOUND),
-                    process.log().display()
-                ))),
-                end => Err(WorkshopError::Environment(process.obituary(end).to_string())),
-            }
-        }
-        .boxed()
+        self.process
+            .stop(|end| matches!(end, End::Code(0 | TERMINATED) | End::Signal(TERM)))
+            .boxed()
     }
 
     fn kill(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
-        async move {
-            self.running()?.kill().await;
-            Ok(())
-        }
-        .boxed()
+        self.process.kill().boxed()
     }
 
     fn start(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
-        async move {
-            if self
-                .process
-                .as_ref()
-                .is_some_and(|process| process.end().is_none())
-            {
-                return Err(WorkshopError::Environment(format!(
-                    "the clone of {} runs already",
-                    self.server.name()
-                )));
-            }
-            self.process = Some(self.server.start(&self.client, &self.cancel).await?);
-            Ok(())
-        }
-        .boxed()
+        self.process.start(&self.client).boxed()
     }
 
     fn shift_clock(&mut self, shift: SignedDuration) -> BoxFuture<'_, Result<(), WorkshopError>> {
@@ -117,7 +143,7 @@ impl<C: Ready + Send> Instance for RunningClone<C> {
             let Some((clock, client)) = &self.clock else {
                 return Err(WorkshopError::Environment(format!(
                     "the clone of {} was started with the real clock, which cannot be shifted",
-                    self.server.name()
+                    self.process.server().name()
                 )));
             };
             clock.set(shift)?;
@@ -127,15 +153,16 @@ impl<C: Ready + Send> Instance for RunningClone<C> {
     }
 
     fn folder(&self) -> &Path {
-        self.server.folder()
+        self.process.server().folder()
     }
 
     fn log(&self) -> PathBuf {
-        self.server.log()
+        self.process.server().log()
     }
 
     fn process_id(&self) -> Option<u32> {
         self.process
+            .process
             .as_ref()
             .filter(|process| process.end().is_none())
             .map(Process::id)
@@ -153,7 +180,7 @@ pub(super) async fn agrees(client: &Elasticsearch, shift: SignedDuration) -> Res
                 Ok(clocks) => clocks,
                 Err(error) => return Look::Missing(error.to_string()),
             };
-            let wanted = now_milliseconds() + shift.as_millis();
+            let wanted = i128::from(Timestamp::now().as_millisecond()) + shift.as_millis();
             let off = clocks.into_iter().find_map(|(node, clock)| {
                 let off = i128::from(clock) - wanted;
                 (off.abs() > CLOCK_TOLERANCE.as_millis())
@@ -163,10 +190,4 @@ pub(super) async fn agrees(client: &Elasticsearch, shift: SignedDuration) -> Res
         })
         .await
         .map_err(|error| Failure::Environment(error.to_string()))
-}
-
-fn now_milliseconds() -> i128 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| i128::try_from(since.as_millis()).unwrap_or(i128::MAX))
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::clock::Clock;
-use super::clones::{RunningClone, agrees};
+use super::clones::{Restartable, RunningClone, agrees};
 use super::failure::Failure;
 use super::folder::RunFolder;
 use super::outfit::{self, Outfit, Spot};
@@ -42,8 +42,6 @@ use crate::units::{Span, format_duration};
 
 /// How often a server is started on another port when someone else took its port.
 pub(super) const PORT_TRIES: u32 = 3;
-/// Longest an orderly stop may take. Prometheus' flushes what it holds to disk.
-const STOP_BOUND: Duration = Duration::from_secs(30);
 /// Endpoint of the Prometheus itself among the addresses.
 pub(super) const PROMETHEUS_ENDPOINT: &str = "monitoring/prometheus/web";
 /// Endpoint of the Alertmanager among the addresses.
@@ -301,10 +299,8 @@ impl LocalWorkshop {
             match server.start(&client, &self.grounds.cancel).await {
                 Ok(process) => {
                     return Ok(RunningPrometheus {
-                        server,
+                        process: Restartable::new(server, process, self.grounds.cancel.clone()),
                         client,
-                        process: Some(process),
-                        cancel: self.grounds.cancel.clone(),
                     });
                 }
                 Err(Failure::PortTaken(_)) if tries < PORT_TRIES => tries += 1,
@@ -543,30 +539,27 @@ impl Workshop for LocalWorkshop {
 
     fn jaeger(&self, clone: JaegerClone) -> BoxFuture<'_, Result<Running<Jaeger>, WorkshopError>> {
         async move {
-            let running = self
+            Ok(self
                 .start_clone(&clone.name, |spot| outfit::jaeger(&self.grounds, spot, &clone))
-                .await?;
-            Ok(running)
+                .await?)
         }
         .boxed()
     }
 
     fn collector(&self, clone: CollectorClone) -> BoxFuture<'_, Result<Running<Collector>, WorkshopError>> {
         async move {
-            let running = self
+            Ok(self
                 .start_clone(&clone.name, |spot| outfit::collector(&self.grounds, spot, &clone))
-                .await?;
-            Ok(running)
+                .await?)
         }
         .boxed()
     }
 
     fn loki(&self, clone: LokiClone) -> BoxFuture<'_, Result<Running<Loki>, WorkshopError>> {
         async move {
-            let running = self
+            Ok(self
                 .start_clone(&clone.name, |spot| outfit::loki(&self.grounds, spot, &clone))
-                .await?;
-            Ok(running)
+                .await?)
         }
         .boxed()
     }
@@ -597,23 +590,8 @@ impl Workshop for LocalWorkshop {
 
 /// A clone of Prometheus.
 struct RunningPrometheus {
-    server: Server,
+    process: Restartable,
     client: Prometheus,
-    process: Option<Process>,
-    cancel: CancellationToken,
-}
-
-impl RunningPrometheus {
-    /// The process that is to be ended; its own words if it has ended already.
-    fn running(&mut self) -> Result<Process, WorkshopError> {
-        let process = self.process.take().ok_or_else(|| {
-            WorkshopError::Environment("the clone of prometheus is stopped already".to_owned())
-        })?;
-        match process.end() {
-            Some(end) => Err(WorkshopError::Environment(process.obituary(end).to_string())),
-            None => Ok(process),
-        }
-    }
 }
 
 impl PrometheusInstance for RunningPrometheus {
@@ -622,48 +600,19 @@ impl PrometheusInstance for RunningPrometheus {
     }
 
     fn data(&self) -> PathBuf {
-        self.server.data().to_owned()
+        self.process.server().data().to_owned()
     }
 
     fn stop(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
-        async move {
-            let process = self.running()?;
-            match process.stop(STOP_BOUND).await {
-                End::Code(0) => Ok(()),
-                End::Signal(9) => Err(WorkshopError::Environment(format!(
-                    "prometheus did not stop within {} and was killed; log: {}",
-                    format_duration(STOP_BOUND),
-                    process.log().display()
-                ))),
-                end => Err(WorkshopError::Environment(process.obituary(end).to_string())),
-            }
-        }
-        .boxed()
+        self.process.stop(|end| matches!(end, End::Code(0))).boxed()
     }
 
     fn kill(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
-        async move {
-            self.running()?.kill().await;
-            Ok(())
-        }
-        .boxed()
+        self.process.kill().boxed()
     }
 
     fn start(&mut self) -> BoxFuture<'_, Result<(), WorkshopError>> {
-        async move {
-            if self
-                .process
-                .as_ref()
-                .is_some_and(|process| process.end().is_none())
-            {
-                return Err(WorkshopError::Environment(
-                    "the clone of prometheus runs already".to_owned(),
-                ));
-            }
-            self.process = Some(self.server.start(&self.client, &self.cancel).await?);
-            Ok(())
-        }
-        .boxed()
+        self.process.start(&self.client).boxed()
     }
 }
 
