@@ -14,6 +14,7 @@
 pub mod case;
 pub mod catalog;
 pub mod cli;
+pub mod clock;
 pub mod component;
 pub mod contract;
 pub mod deploy;

@@ -7,13 +7,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::run::TargetName;
 use super::{CliError, Shell, print};
 use crate::catalog::cache_folder;
+use crate::clock;
 use crate::files;
 use crate::project::Places;
 use crate::runner::plan::{Selection, select};
@@ -269,10 +270,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
 }
 
 fn describe(name: &str, pid: u32, stack: &WarmStack) -> String {
-    let age = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .saturating_sub(seconds(stack.since));
+    let age = clock::since_epoch().saturating_sub(seconds(stack.since));
     let mut text = String::new();
     let _ = writeln!(
         text,

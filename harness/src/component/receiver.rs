@@ -6,7 +6,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -21,6 +20,7 @@ use url::Url;
 
 use super::ClientError;
 use super::http::Server;
+use crate::clock;
 
 /// Largest body that is read; Alertmanager's own are a few kilobytes.
 const BODY_BOUND: usize = 64 * 1024 * 1024;
@@ -175,7 +175,7 @@ async fn refuse(
 }
 
 async fn deliver(State(book): State<Shared>, request: Request) -> StatusCode {
-    let at = now();
+    let at = clock::unix_seconds();
     let (head, body) = request.into_parts();
     let body = read(body).await;
     let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,14 +204,6 @@ async fn read(body: Body) -> Value {
     }
 }
 
-/// Unix seconds; a clock before 1970 counts as 0.
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +223,7 @@ mod tests {
     async fn deliveries_are_remembered_in_order_with_instant_path_and_body() {
         let server = ReceiverServer::start().await.unwrap();
         let receiver = server.client().unwrap();
-        let before = now();
+        let before = clock::unix_seconds();
         for (number, path) in ["/alerts/critical", "/alerts/warning"].into_iter().enumerate() {
             send(&receiver, path, json!({ "version": "4", "n": number }))
                 .await
@@ -240,7 +232,7 @@ mod tests {
         let all = receiver.deliveries(0).await.unwrap();
         assert_eq!(all.len(), 2);
         assert!(
-            before <= all[0].at && all[0].at <= all[1].at && all[1].at <= now(),
+            before <= all[0].at && all[0].at <= all[1].at && all[1].at <= clock::unix_seconds(),
             "{all:?}"
         );
         assert_eq!(

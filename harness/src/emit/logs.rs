@@ -21,6 +21,7 @@ use super::ledger::mix;
 use super::one_core::{CoreError, on_one_core};
 use super::otlp::{OtlpError, Protocol};
 use super::remote_write::{Latency, SendError, per_second};
+use crate::clock::unix_nanoseconds;
 use crate::seed::Seed;
 use crate::shapes::Shapes;
 use crate::wire::bulk::Action;
@@ -291,7 +292,7 @@ async fn send_here(load: Load, stop: CancellationToken) -> Result<Outcome, LogsE
     let mut began = Instant::now();
     let mark_start = || {
         began = Instant::now();
-        (began, unix_now())
+        (began, i64::try_from(unix_nanoseconds()).unwrap_or(i64::MAX))
     };
     let (mut total, mut form) = (Tally::default(), Form::Line);
     let start = match &load.destination {
@@ -383,10 +384,6 @@ fn exchange(destination: &Destination) -> Exchange {
         Destination::Otlp { protocol, .. } => Exchange::Otlp(*protocol),
         Destination::Loki(_) | Destination::Files { .. } => Exchange::Loki,
     }
-}
-
-fn unix_now() -> i64 {
-    i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 /// What is kept of one stream.

@@ -6,7 +6,7 @@
 //! it is never left out. Requests that fail are not sent again: a generator
 //! measures, and a repeated request would hide what it measures.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::remote_write::{Latency, per_second};
+use crate::clock::unix_nanoseconds;
 use crate::wait::until_scheduled;
 use crate::wire::otlp::Signal;
 
@@ -242,15 +243,6 @@ impl Tally {
     }
 }
 
-/// Unix nanoseconds now.
-pub(crate) fn unix_now() -> u64 {
-    UNIX_EPOCH
-        .elapsed()
-        .ok()
-        .and_then(|elapsed| u64::try_from(elapsed.as_nanos()).ok())
-        .unwrap_or_default()
-}
-
 /// A tally being made.
 #[derive(Default)]
 struct Count {
@@ -282,7 +274,7 @@ pub async fn drive(
     let mut count = Count::default();
     let mut pending = FuturesUnordered::new();
     let start = Instant::now();
-    let start_unix = unix_now();
+    let start_unix = unix_nanoseconds();
     'load: while let Some(prepared) = source.next(start_unix) {
         let at = start + prepared.instant;
         loop {

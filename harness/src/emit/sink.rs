@@ -16,8 +16,8 @@ use prost::Message;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::one_core::thread_cpu;
-use super::otlp::unix_now;
 use super::traces::ledger::TraceLedger;
+use crate::clock::unix_nanoseconds;
 use crate::wire::otlp::traces::ExportTraces;
 use crate::wire::otlp::{ExportResponse, PartialSuccess, Signal, scan};
 
@@ -339,7 +339,7 @@ impl Shared {
         if self.keep == Keep::Whole {
             state.requests.push(Request {
                 signal,
-                at: unix_now(),
+                at: unix_nanoseconds(),
                 message,
             });
         }

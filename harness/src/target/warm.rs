@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest, Sha256};
@@ -28,6 +28,7 @@ use super::needs::Needs;
 use super::server::Ready;
 use super::workshop::{Grounds, LocalWorkshop};
 use super::{TargetError, UpRequest};
+use crate::clock;
 use crate::component::ClientError;
 use crate::component::alertmanager::Alertmanager;
 use crate::component::collector::Collector;
@@ -313,10 +314,7 @@ fn describe(local: &LocalStack, fingerprint: String, seed: Seed, needs: Needs) -
         fingerprint,
         seed,
         needs,
-        since: SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64(),
+        since: clock::unix_seconds(),
         up_seconds: stack.up.as_secs_f64(),
         prometheus: stack.prometheus.base().clone(),
         prometheus_data: local.prometheus_data().to_owned(),

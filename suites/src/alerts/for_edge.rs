@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use harness::case::{Case, CaseError, Context};
+use harness::clock::unix_seconds;
 use harness::component::prometheus::{ActiveAlert, Prometheus, Series};
 use harness::deploy::RuleGroup;
 use harness::drawing::{Drawing, Lane, Mark};
@@ -31,7 +32,7 @@ use harness::verdict::Level;
 use harness::wait::{Look, Wait};
 use harness::wire::openmetrics::{Kind, OpenMetricsError, Writer};
 
-use super::path::{Labels, now, pairs};
+use super::path::{Labels, pairs};
 use super::pulse::Pulse;
 use super::tree;
 
@@ -130,7 +131,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let object = group.object.rsplit('/').next().unwrap_or_default();
     let file = format!("{}-{object}.yaml", group.namespace);
     let scout = scout(&context, &candidate, &label, &twins, (&file, &text)).await?;
-    let ends = floor(now());
+    let ends = floor(unix_seconds());
     let data = backfill(
         &context,
         "for-edge",
@@ -140,7 +141,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         Some((&scout, ends)),
     )
     .await?;
-    let started = now();
+    let started = unix_seconds();
     let clone = clone(&context, "for-edge", data, (&file, &text)).await?;
     let client = clone.client();
     let pulse = Pulse::start();
@@ -395,7 +396,7 @@ async fn backfill(
     history: Option<(&[Labels], f64)>,
 ) -> Result<PathBuf, CaseError> {
     let folder = context.stack.workshop.scratch(name)?;
-    let ends = history.map_or_else(|| floor(now()), |(_, ends)| ends);
+    let ends = history.map_or_else(|| floor(unix_seconds()), |(_, ends)| ends);
     let file = folder.join("history.om");
     write(&file, candidate, label, twins, history, ends)
         .map_err(|error| CaseError::Environment(error.to_string()))?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use harness::case::{Case, CaseError, Context};
+use harness::clock::unix_seconds;
 use harness::component::prometheus::{Labels, Prometheus};
 use harness::deploy::{Rule, RuleGroup, RuleKind};
 use harness::drawing::{Cell, Drawing};
@@ -24,7 +25,6 @@ use harness::verdict::{Level, Verdict};
 use harness::wait::{Look, Wait};
 use regex::Regex;
 
-use super::path::now;
 use super::tree;
 
 /// How far back a series counts as exposed by this run.
@@ -189,7 +189,7 @@ async fn scraped(context: &Context, groups: &[RuleGroup], findings: &mut Finding
 
 async fn ask(context: &Context, groups: &[RuleGroup], selector: &Selector) -> Result<Answer, CaseError> {
     let prometheus = &context.stack.prometheus;
-    let (from, to) = (now() - RUN, now() + 1.0);
+    let (from, to) = (unix_seconds() - RUN, unix_seconds() + 1.0);
     let series = prometheus.series(&[&selector.text()], from, to).await?;
     if !series.is_empty() {
         return Ok(Answer::Exposed);

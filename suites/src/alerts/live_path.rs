@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use harness::case::{Case, CaseError, Context};
+use harness::clock::unix_seconds;
 use harness::component::prometheus::Prometheus;
 use harness::deploy::RuleGroup;
 use harness::drawing::{Drawing, Lane, Mark};
@@ -28,7 +29,7 @@ use harness::verdict::{Level, Verdict};
 use harness::wait::{Look, Wait};
 use harness::wire::exposition::{Family, Metric, Value};
 
-use super::path::{Expected, Labels, NotificationPath, now, pairs};
+use super::path::{Expected, Labels, NotificationPath, pairs};
 use super::pulse::{CLOCK_TOLERANCE, Pulse};
 use super::{FILE, SECRET, tree};
 
@@ -162,7 +163,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     );
 
     let mut way = Way {
-        flipped: now(),
+        flipped: unix_seconds(),
         ..Way::default()
     };
     breach.store(true, Ordering::SeqCst);
@@ -192,7 +193,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         findings.push(finding);
     }
 
-    let back = now();
+    let back = unix_seconds();
     breach.store(false, Ordering::SeqCst);
     let interval = expected.timing.group_interval;
     let resolved = path
@@ -233,7 +234,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
             resolving,
         )),
     }
-    let end = resolved.as_ref().map_or_else(|_| now(), |n| n.at);
+    let end = resolved.as_ref().map_or_else(|_| unix_seconds(), |n| n.at);
     findings.figures.push(Figure {
         what: "live alert path, there and back".to_owned(),
         value: end - way.flipped,

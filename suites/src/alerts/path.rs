@@ -3,9 +3,10 @@
 //! Alerts are pushed as Prometheus pushes them; what arrives is read back from the receiver. The
 //! clone's durations are divided, everything else is as declared.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use harness::case::{CaseError, Context};
+use harness::clock::unix_seconds;
 use harness::component::alertmanager::PostAlert;
 use harness::component::receiver::{Receiver, ReceiverServer};
 use harness::judge::alerts::alertmanager_file::{AlertmanagerFile, Timing};
@@ -127,9 +128,12 @@ impl NotificationPath {
 
     /// Pushes alerts in one request.
     pub(super) async fn push(&self, alerts: &[PostAlert]) -> Result<Pushed, CaseError> {
-        let before = now();
+        let before = unix_seconds();
         self.alertmanager.client().post_alerts(alerts).await?;
-        Ok(Pushed { before, after: now() })
+        Ok(Pushed {
+            before,
+            after: unix_seconds(),
+        })
     }
 
     /// Everything that has arrived, refused deliveries included, in order of arrival.
@@ -211,15 +215,15 @@ pub(super) fn firing(labels: &Labels) -> PostAlert {
     PostAlert {
         labels: labels.clone(),
         annotations: IndexMap::from([("summary".to_owned(), "pushed by a conformance case".to_owned())]),
-        starts_at: Some(now()),
-        ends_at: Some(now() + ACTIVE),
+        starts_at: Some(unix_seconds()),
+        ends_at: Some(unix_seconds() + ACTIVE),
     }
 }
 
 /// The same alert, over since now.
 pub(super) fn resolved(alert: &PostAlert) -> PostAlert {
     PostAlert {
-        ends_at: Some(now()),
+        ends_at: Some(unix_seconds()),
         ..alert.clone()
     }
 }
@@ -251,12 +255,4 @@ pub(super) fn summary(all: &[Notification]) -> String {
     } else {
         texts.join("; ")
     }
-}
-
-/// Unix seconds now.
-pub(super) fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs_f64()
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use harness::case::{Case, CaseError, Context};
+use harness::clock::unix_seconds;
 use harness::finding::{Finding, Findings};
 use harness::mutant::{Edit, Mutant};
 use harness::stack::Capability;
 use harness::verdict::Level;
 
-use super::path::{NotificationPath, brief, firing, labels, now, pairs, summary};
+use super::path::{NotificationPath, brief, firing, labels, pairs, summary};
 use super::{FILE, SECRET};
 
 /// 30 s of group wait become half a second, 5 min of group interval 5 s.
@@ -78,7 +79,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let silence = match path
         .alertmanager
         .client()
-        .silence(&pairs(&silenced), now() + 3600.0, "conformance")
+        .silence(&pairs(&silenced), unix_seconds() + 3600.0, "conformance")
         .await
     {
         Ok(id) => {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use harness::case::{Case, CaseError, Context};
 use harness::component::jaeger::Jaeger;
@@ -124,11 +124,7 @@ fn mutants() -> Vec<Mutant> {
 async fn run(context: Context) -> Result<Findings, CaseError> {
     let collector = context.stack.collector()?;
     let hash = hash(&config(&context)?)?;
-    let now = UNIX_EPOCH
-        .elapsed()
-        .ok()
-        .and_then(|elapsed| u64::try_from(elapsed.as_nanos()).ok())
-        .unwrap_or_default();
+    let now = harness::clock::unix_nanoseconds();
     let mut findings = Findings::new();
     findings.push(ports(&context)?);
     let mut kept: Vec<(TraceId, Vec<trace::Span>)> = Vec::new();

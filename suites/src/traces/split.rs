@@ -4,7 +4,7 @@
 //! called service. The three travel in three streams of requests, in orders of their own, so that a
 //! sampler that looks at anything but the trace ID parts them.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use harness::case::CaseError;
@@ -55,12 +55,7 @@ pub(super) struct Load {
 impl Load {
     /// Deals the spans of the traces.
     pub(super) fn new(traces: &[Wanted], dealing: Dealing) -> Self {
-        let now = UNIX_EPOCH
-            .elapsed()
-            .ok()
-            .and_then(|elapsed| u64::try_from(elapsed.as_micros()).ok())
-            .unwrap_or_default()
-            * 1000;
+        let now = harness::clock::unix_nanoseconds() / 1000 * 1000;
         let streams: Vec<Vec<ExportTraces>> = (0..STREAMS)
             .map(|stream| {
                 let mut requests: Vec<ExportTraces> = traces
