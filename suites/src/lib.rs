@@ -17,7 +17,14 @@ pub mod traces;
 /// Every case, in the order of the report.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    [metrics::cases(), alerts::cases(), latency::cases(), logs::cases()].concat()
+    [
+        metrics::cases(),
+        alerts::cases(),
+        traces::cases(),
+        logs::cases(),
+        latency::cases(),
+    ]
+    .concat()
 }
 
 /// The folder this program was built from, which holds fixtures/ and deploy/.

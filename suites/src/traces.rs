@@ -3,6 +3,7 @@
 use harness::case::Case;
 
 mod declared;
+mod nothing_lost;
 mod remote_sampling;
 mod replicas_agree;
 mod retention;
@@ -20,6 +21,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         sampled_set::case(),
         replicas_agree::case(),
+        nothing_lost::case(),
         remote_sampling::case(),
         retention::case(),
     ]

@@ -332,6 +332,28 @@ pub(super) async fn settled(
     }
 }
 
+/// Waits until the Collector has accounted for all that was sent: what it counted since, and what is still open.
+pub(super) async fn account_for(
+    collector: &Collector,
+    before: &Account,
+    sent: &Sent,
+) -> Result<(Account, Option<String>), CaseError> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of spans are small")]
+    let spans = sent.tally.acknowledged as f64;
+    let waited = Wait::new("every span accounted for", SETTLED)
+        .every(Duration::from_millis(50))
+        .until(async || match Account::of(collector).await {
+            Ok(now) => match now.since(before).open(spans) {
+                None => Look::Ready(()),
+                Some(open) => Look::Missing(open),
+            },
+            Err(error) => Look::Missing(error.to_string()),
+        })
+        .await;
+    let now = Account::of(collector).await?.since(before);
+    Ok((now, waited.err().map(|error| error.to_string())))
+}
+
 /// Whether nothing was lost, without which a dropped trace cannot be told from a lost one.
 pub(super) fn clean(who: &str, sent: &Sent, account: &Account, arrived: u64, why: Option<&str>) -> Finding {
     Finding::of(format!("{who}: no span is lost on the way"))
