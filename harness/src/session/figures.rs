@@ -2,19 +2,11 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::{Running, Session};
-use crate::emit::drain::Drain;
-use crate::emit::remote_write::{self, Load};
 use crate::finding::Figure;
 use crate::runner::{Outcome, machine};
 
-/// How long the generator is measured, and the series it plays meanwhile.
-const EMISSION: Duration = Duration::from_secs(1);
-const SERIES: u64 = 100_000;
-/// Samples a request; large enough that requests are not what is measured.
-const BATCH: u64 = 5_000;
+mod emission;
 
 /// The cases' figures and the run's own.
 pub(super) async fn all(session: &Session, outcomes: &[Outcome]) -> Vec<Figure> {
@@ -49,7 +41,7 @@ pub(super) async fn all(session: &Session, outcomes: &[Outcome]) -> Vec<Figure> 
             _ => {}
         }
         if whole {
-            figures.extend(emission(session).await);
+            figures.extend(emission::all(session).await);
         }
     }
     figures.extend(memory(session));
@@ -66,34 +58,5 @@ fn memory(session: &Session) -> Option<Figure> {
         bound: bound.0 as f64 / MIB,
         at_least: false,
         unit: "MiB".to_owned(),
-    })
-}
-
-/// What one core emits over remote write, to a receiver that only reads; none where the run was
-/// interrupted or nothing can be sent.
-#[expect(clippy::cast_precision_loss, reason = "sizes and counts are far below 2^52")]
-async fn emission(session: &Session) -> Option<Figure> {
-    let bound = session
-        .project
-        .contract
-        .count("harness-remote-write", "samples-per-second")
-        .ok()? as f64;
-    let drain = Drain::start().ok()?;
-    let endpoint = format!("http://{}/", drain.address()).parse().ok()?;
-    let mut load = Load::new(
-        endpoint,
-        SERIES,
-        EMISSION,
-        session.options.seed.derive("emission"),
-    );
-    load.rate = bound;
-    load.batch = BATCH;
-    let sent = remote_write::send(load, CancellationToken::new()).await.ok()?;
-    Some(Figure {
-        what: "remote write, one core".to_owned(),
-        value: sent.samples_per_cpu_second(),
-        bound,
-        at_least: true,
-        unit: "samples/s".to_owned(),
     })
 }

@@ -97,7 +97,11 @@ fn mutants() -> Vec<Mutant> {
         .and(Edit::set(
             COLLECTOR,
             "/spec/config/service/pipelines/traces~1default/processors",
-            json!(["probabilistic_sampler/default", "probabilistic_sampler/again", "batch"]),
+            json!([
+                "probabilistic_sampler/default",
+                "probabilistic_sampler/again",
+                "batch"
+            ]),
         )),
         Mutant::new(
             "collector-refuses",
@@ -350,14 +354,16 @@ async fn stored(context: &Context, ids: &[TraceId], spans: u64) -> Result<Findin
         .step("", format!("waiting for {spans} spans in Elasticsearch"));
     let waited = Wait::new("the kept spans in Elasticsearch", STORED)
         .every(Duration::from_millis(200))
-        .until(async || match elasticsearch.count("jaeger-span-*", Some(&query)).await {
-            Ok(count) if count == spans => Look::Ready(count),
-            Ok(count) if count > spans => {
-                Look::Hopeless(format!("{count} spans are stored of {spans} kept"))
-            }
-            Ok(count) => Look::Missing(format!("{count} spans of {spans} are stored")),
-            Err(error) => Look::Missing(error.to_string()),
-        })
+        .until(
+            async || match elasticsearch.count("jaeger-span-*", Some(&query)).await {
+                Ok(count) if count == spans => Look::Ready(count),
+                Ok(count) if count > spans => {
+                    Look::Hopeless(format!("{count} spans are stored of {spans} kept"))
+                }
+                Ok(count) => Look::Missing(format!("{count} spans of {spans} are stored")),
+                Err(error) => Look::Missing(error.to_string()),
+            },
+        )
         .await;
     let finding = Finding::of("kept spans stored in Elasticsearch")
         .declared(spans)

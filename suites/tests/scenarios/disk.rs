@@ -1,13 +1,14 @@
 //! A full disk: a small file system that only the command under test sees, so that it is gone with it
 //! whatever happens.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::{fs, io};
 
 use harness::verdict::Exit;
 
-use super::ground::{Ended, Ground, LONG, SHORT};
+use super::ground::{Ended, Ground, LONG, Running, SHORT};
 use super::process;
 use super::report::assert_environment;
 use super::wait::BOUND;
@@ -29,7 +30,19 @@ fn unshare() -> Option<Vec<&'static str>> {
 }
 
 /// `conform` that sees a file system of this size at `folder`; none where the machine lets nobody mount.
-fn on_small_disk(ground: &Ground, folder: &str, size: &str, arguments: &[&str]) -> Option<Command> {
+pub(super) fn on_small_disk(
+    ground: &Ground,
+    folder: &str,
+    size: &str,
+    arguments: &[&str],
+) -> Option<Command> {
+    let at = ground.path().join(folder);
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs '{}'", at.display());
+    in_own_mounts(ground, &mount, arguments)
+}
+
+/// `conform` with mounts of its own, made by a line of shell; none where the machine lets nobody mount.
+pub(super) fn in_own_mounts(ground: &Ground, mount: &str, arguments: &[&str]) -> Option<Command> {
     let Some(unshare) = unshare() else {
         eprintln!("not checked: this machine lets nobody mount a file system, not even for himself");
         return None;
@@ -38,14 +51,7 @@ fn on_small_disk(ground: &Ground, folder: &str, size: &str, arguments: &[&str]) 
     let mut command = Command::new(unshare[0]);
     command
         .args(&unshare[1..])
-        .args([
-            "sh",
-            "-c",
-            "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"",
-            "sh",
-            size,
-        ])
-        .arg(ground.path().join(folder))
+        .args(["sh", "-c", &format!("{mount} && exec \"$@\""), "sh"])
         .arg(conform.get_program())
         .args(conform.get_args());
     if let Some(folder) = conform.get_current_dir() {
@@ -58,6 +64,21 @@ fn on_small_disk(ground: &Ground, folder: &str, size: &str, arguments: &[&str]) 
         };
     }
     Some(command)
+}
+
+/// Fills the small disk below the runs of a command.
+#[track_caller]
+pub(super) fn fill(ground: &Ground, running: &Running) {
+    // The file system as the command sees it.
+    let seen = PathBuf::from(format!("/proc/{}/root{}", running.pid(), ground.runs().display()));
+    let mut file = fs::File::create(seen.join("fill")).expect("a file can be made");
+    let block = vec![0; 1 << 20];
+    let filled = (0..4096).try_for_each(|_| file.write_all(&block));
+    assert_eq!(
+        filled.map_err(|error| error.kind()),
+        Err(io::ErrorKind::StorageFull),
+        "the disk is full now"
+    );
 }
 
 #[test]
@@ -78,14 +99,7 @@ fn a_disk_that_fills_in_the_middle_is_the_cause_and_is_named() {
     };
     let mut running = ground.start(command);
     running.said("watching scrapes");
-    // The file system as the command sees it.
-    let seen = PathBuf::from(format!("/proc/{}/root{}", running.pid(), ground.runs().display()));
-    let filled = fs::write(seen.join("fill"), vec![0; 256 << 20]);
-    assert_eq!(
-        filled.map_err(|error| error.kind()),
-        Err(io::ErrorKind::StorageFull),
-        "the disk is full now"
-    );
+    fill(&ground, &running);
     assert_full(&ground, &running.ends(BOUND), LONG);
 }
 

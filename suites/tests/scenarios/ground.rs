@@ -167,7 +167,13 @@ impl Running {
     /// Waits until it has said `words` on standard error.
     #[track_caller]
     pub(super) fn said(&mut self, words: &str) {
-        wait(&format!("conform says `{words}`"), BOUND, || {
+        self.said_within(words, BOUND);
+    }
+
+    /// The same with a bound of its own.
+    #[track_caller]
+    pub(super) fn said_within(&mut self, words: &str, bound: Duration) {
+        wait(&format!("conform says `{words}`"), bound, || {
             let said = self.says();
             if said.contains(words) {
                 return Ok(());

@@ -131,7 +131,7 @@ fn the_cleaner_keeps_what_is_declared_and_cleans_the_targets_server() {
     let rendered = render_index_cleaner(&tree, &IndexCleanerRequest { storage: &url }).unwrap();
     insta::assert_json_snapshot!((rendered.arguments, rendered.environment, rendered.changed_values));
     let declared = index_cleaner(&tree).unwrap();
-    assert_eq!((declared.days, declared.schedule.as_str()), (7, "55 23 * * *"));
+    assert_eq!((declared.days, declared.schedule.as_str()), (8, "5 0 * * *"));
 }
 
 #[test]
