@@ -369,18 +369,22 @@ async fn a_wrong_binary_at_an_explicit_path_is_an_error_and_no_other_way_is_trie
 }
 
 #[rstest]
-#[case::file("own/tool")]
-#[case::folder("own")]
+#[case::file("own/tool", "own/tool")]
+#[case::folder("own", "own/tool")]
+#[case::distribution("own", "own/bin/tool")]
 #[tokio::test]
-async fn an_explicit_path_may_be_the_file_or_its_folder(#[case] given: &str) {
+async fn an_explicit_path_may_be_the_file_its_folder_or_a_distribution(
+    #[case] given: &str,
+    #[case] file: &str,
+) {
     let place = Place::new();
-    executable(&place.path("own/tool"), "tool", "1.2.3");
+    executable(&place.path(file), "tool", "1.2.3");
     let given = place.path(given).display().to_string();
     let acquired = place
         .acquire(&catalog(""), &[("CONFORM_TOOL_BIN", &given)], &Notes::default())
         .await
         .unwrap();
-    assert_eq!(acquired.executables["tool"], place.path("own/tool"));
+    assert_eq!(acquired.executables["tool"], place.path(file));
     assert_eq!(acquired.origin, format!("CONFORM_TOOL_BIN={given}"));
 }
 

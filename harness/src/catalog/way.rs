@@ -134,10 +134,11 @@ impl Acquirer<'_> {
         for (at, name) in component.executables.keys().enumerate() {
             let path = match first {
                 Some(file) if at == 0 => file.to_owned(),
+                // An unpacked distribution has its executables one folder deeper.
                 _ => component
                     .file_names(name)
-                    .map(|file| folder.join(file))
-                    .find(|file| file.exists())
+                    .flat_map(|file| [folder.join(file), folder.join("bin").join(file)])
+                    .find(|file| file.is_file())
                     .unwrap_or_else(|| folder.join(name)),
             };
             // A child is started in another folder: what was given may be relative to this one.

@@ -34,7 +34,12 @@ pub(super) async fn all(session: &Session, outcomes: &[Outcome]) -> Vec<Figure> 
         ..
     }) = &session.state
     {
-        seconds("stack ready", "harness-up", runner.shared().stack.up);
+        let stack = &runner.shared().stack;
+        if stack.elasticsearch.is_some() {
+            seconds("whole stack ready", "harness-up-whole", stack.up);
+        } else {
+            seconds("stack ready", "harness-up", stack.up);
+        }
         match cold {
             true if whole => seconds("cold first run", "harness-cold-run", took),
             false if whole => seconds("core profile", "harness-core-profile", took),

@@ -167,6 +167,14 @@ impl Server {
         &self.place.executable
     }
 
+    /// What it is called where several run of one executable: by its part in the stack, if that names it.
+    fn called(&self) -> String {
+        let part = self.place.artifacts.file_name().and_then(|name| name.to_str());
+        part.filter(|part| part.starts_with(&self.place.executable))
+            .unwrap_or(&self.place.executable)
+            .to_owned()
+    }
+
     /// Its data folder.
     pub(super) fn data(&self) -> &Path {
         &self.data
@@ -194,7 +202,7 @@ impl Server {
             listen,
         } = &self.place;
         let process = Process::start(Program {
-            name: executable.clone(),
+            name: self.called(),
             executable: path.clone(),
             arguments: self.arguments.clone(),
             folder: folder.clone(),
@@ -203,8 +211,8 @@ impl Server {
             environment: self.environment.clone(),
         })
         .await?;
-        let wait =
-            Wait::new(format!("{executable} ready on {listen}"), self.ready_within).every(READY_INTERVAL);
+        let wait = Wait::new(format!("{} ready on {listen}", self.called()), self.ready_within)
+            .every(READY_INTERVAL);
         let ready = wait.until(|| async {
             match client.ready().await {
                 Ok(()) => Look::Ready(()),

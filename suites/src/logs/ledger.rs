@@ -32,7 +32,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["logs-storage", "logs-filters"],
         needs: &[Capability::Elasticsearch],
-        profiles: &["extended"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_mins(4),
         run: |context| Box::pin(run(context)),

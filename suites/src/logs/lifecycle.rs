@@ -38,7 +38,7 @@ pub(super) fn case() -> Case {
             "logs-lifecycle-order",
         ],
         needs: &[Capability::Elasticsearch, Capability::Lifecycle],
-        profiles: &["extended"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_secs(180),
         run: |context| Box::pin(run(context)),

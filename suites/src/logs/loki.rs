@@ -27,7 +27,7 @@ pub(super) fn case() -> Case {
         level: Level::Should,
         promises: &["logs-loki"],
         needs: &[Capability::Loki],
-        profiles: &["extended"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_mins(1),
         run: |context| Box::pin(run(context)),

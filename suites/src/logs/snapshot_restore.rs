@@ -23,7 +23,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["backup-elasticsearch-restore"],
         needs: &[Capability::Elasticsearch, Capability::SnapshotRepository],
-        profiles: &["extended"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_mins(2),
         run: |context| Box::pin(run(context)),

@@ -27,7 +27,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["logs-shards", "logs-time-based-indices", "logs-lifecycle-order"],
         needs: &[Capability::Elasticsearch, Capability::Lifecycle],
-        profiles: &["extended"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_mins(1),
         run: |context| Box::pin(run(context)),

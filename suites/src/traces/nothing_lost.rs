@@ -66,7 +66,7 @@ pub(super) fn case() -> Case {
             Capability::Jaeger,
             Capability::Elasticsearch,
         ],
-        profiles: &["draft"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_mins(2),
         run: |context| Box::pin(run(context)),

@@ -35,7 +35,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["traces-sampling-default", "traces-sampling-ml"],
         needs: &[Capability::Jaeger],
-        profiles: &["draft"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_secs(60),
         run: |context| Box::pin(run(context)),

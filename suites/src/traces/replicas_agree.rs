@@ -49,7 +49,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["traces-sampling-consistent"],
         needs: &[Capability::Collector],
-        profiles: &["draft"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_secs(90),
         run: |context| Box::pin(run(context)),

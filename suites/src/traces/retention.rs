@@ -35,7 +35,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["traces-retention"],
         needs: &[Capability::ClockShift, Capability::IndexCleaner],
-        profiles: &["draft"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_mins(3),
         run: |context| Box::pin(run(context)),

@@ -42,7 +42,7 @@ pub(super) fn case() -> Case {
             "traces-sampling-consistent",
         ],
         needs: &[Capability::Collector],
-        profiles: &["extended"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_secs(90),
         run: |context| Box::pin(run(context)),
