@@ -4,6 +4,9 @@
 //! called service. The three travel in three streams of requests, in orders of their own, so that a
 //! sampler that looks at anything but the trace ID parts them.
 
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,50 +49,93 @@ pub(super) struct Dealing {
 }
 
 /// Requests to send, in their order.
+///
+/// A request is made when it is sent and again for the ledger: spans take far more room than what says
+/// how they are made.
 #[derive(Debug)]
 pub(super) struct Load {
-    requests: Vec<ExportTraces>,
+    traces: Arc<[Wanted]>,
+    now: u64,
+    parts: Vec<Part>,
     next: usize,
+}
+
+/// What one request holds.
+#[derive(Debug, Clone)]
+enum Part {
+    /// The spans of one stream of these traces.
+    Dealt { stream: usize, traces: Range<usize> },
+    /// These.
+    Whole(ExportTraces),
 }
 
 impl Load {
     /// Deals the spans of the traces.
     pub(super) fn new(traces: &[Wanted], dealing: Dealing) -> Self {
         let now = harness::clock::unix_nanoseconds() / 1000 * 1000;
-        let streams: Vec<Vec<ExportTraces>> = (0..STREAMS)
+        let batch = dealing.batch.max(1);
+        let streams: Vec<Vec<Part>> = (0..STREAMS)
             .map(|stream| {
-                let mut requests: Vec<ExportTraces> = traces
-                    .chunks(dealing.batch.max(1))
-                    .map(|traces| request(traces, stream, now))
+                let mut parts: Vec<Part> = (0..traces.len())
+                    .step_by(batch)
+                    .map(|from| Part::Dealt {
+                        stream,
+                        traces: from..(from + batch).min(traces.len()),
+                    })
                     .collect();
                 // The second stream runs backwards, the third begins elsewhere.
                 if stream == 1 {
-                    requests.reverse();
+                    parts.reverse();
                 } else {
                     let turn = (dealing.turned * (stream + 1))
-                        .checked_rem(requests.len())
+                        .checked_rem(parts.len())
                         .unwrap_or(0);
-                    requests.rotate_left(turn);
+                    parts.rotate_left(turn);
                 }
-                requests
+                parts
             })
             .collect();
         let longest = streams.iter().map(Vec::len).max().unwrap_or(0);
-        let requests = (0..longest)
+        let parts = (0..longest)
             .flat_map(|at| streams.iter().filter_map(move |stream| stream.get(at).cloned()))
             .collect();
-        Self { requests, next: 0 }
+        Self {
+            traces: traces.into(),
+            now,
+            parts,
+            next: 0,
+        }
     }
 
     /// Requests as they are.
     pub(super) fn of(requests: Vec<ExportTraces>) -> Self {
-        Self { requests, next: 0 }
+        Self {
+            traces: Arc::default(),
+            now: 0,
+            parts: requests.into_iter().map(Part::Whole).collect(),
+            next: 0,
+        }
     }
 
     /// The load in two parts, one after the other; traces have spans in both.
     pub(super) fn halves(mut self) -> Vec<Self> {
-        let second = self.requests.split_off(self.requests.len() / 2);
-        vec![self, Self::of(second)]
+        let second = Self {
+            traces: Arc::clone(&self.traces),
+            now: self.now,
+            parts: self.parts.split_off(self.parts.len() / 2),
+            next: 0,
+        };
+        vec![self, second]
+    }
+
+    /// One of its requests.
+    fn request(&self, number: usize) -> Option<Cow<'_, ExportTraces>> {
+        Some(match self.parts.get(number)? {
+            Part::Dealt { stream, traces } => {
+                Cow::Owned(request(self.traces.get(traces.clone())?, *stream, self.now))
+            }
+            Part::Whole(request) => Cow::Borrowed(request),
+        })
     }
 
     /// The spans of these requests of the load.
@@ -97,9 +143,9 @@ impl Load {
         let mut ledger = TraceLedger::default();
         for request in requests
             .iter()
-            .filter_map(|key| self.requests.get(usize::try_from(*key).ok()?))
+            .filter_map(|key| self.request(usize::try_from(*key).ok()?))
         {
-            ledger.enter_request(request);
+            ledger.enter_request(&request);
         }
         ledger
     }
@@ -107,15 +153,15 @@ impl Load {
 
 impl Source for Load {
     fn next(&mut self, _start: u64) -> Option<Prepared> {
-        let request = self.requests.get(self.next)?;
-        let key = self.next as u64;
-        self.next += 1;
-        Some(Prepared {
-            key,
+        let request = self.request(self.next)?;
+        let prepared = Prepared {
+            key: self.next as u64,
             instant: Duration::ZERO,
-            items: spans(request),
-            body: framed(request),
-        })
+            items: spans(&request),
+            body: framed(&*request),
+        };
+        self.next += 1;
+        Some(prepared)
     }
 
     fn recycle(&mut self, _key: u64, _body: Bytes) {}

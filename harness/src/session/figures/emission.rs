@@ -19,7 +19,7 @@ use crate::seed::Seed;
 use crate::wire::otlp::Signal;
 
 /// How long each generator is measured.
-const EMISSION: Duration = Duration::from_secs(1);
+const EMISSION: Duration = Duration::from_millis(400);
 /// Series that remote write plays meanwhile.
 const SERIES: u64 = 100_000;
 /// Samples, spans or records a request; so many that requests are not what is measured.
