@@ -41,8 +41,8 @@ fn mutants() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "lines-cut-short",
-            "lines longer than a kilobyte are refused",
-            set("/limits_config/max_line_size", json!("1KB")),
+            "lines longer than 256 bytes are refused",
+            set("/limits_config/max_line_size", json!("256B")),
         ),
         Mutant::new(
             "rate-too-low",
