@@ -13,7 +13,7 @@ use super::server::{Place, Server};
 use super::workshop::{Grounds, address, free_address};
 use crate::component::ClientError;
 use crate::component::collector::{Collector, CollectorEndpoints};
-use crate::component::elasticsearch::{Elasticsearch, Lifecycle, Node, has_snapshot_lifecycle};
+use crate::component::elasticsearch::{Elasticsearch, HealthStatus, Lifecycle, Node, has_snapshot_lifecycle};
 use crate::component::jaeger::{Jaeger, JaegerEndpoints};
 use crate::component::loki::Loki;
 use crate::deploy::DeployTree;
@@ -227,15 +227,45 @@ pub(super) async fn set_up(
             "POST" => Method::POST,
             _ => Method::PUT,
         };
-        client
-            .raw(method, &request.path, Some(&request.body))
+        // An index is answered for when its primaries are there, or after this: before the client gives up.
+        let path = if request.api().is_none() {
+            format!("{}?timeout={}s", request.path, ALLOCATED.as_secs())
+        } else {
+            request.path.clone()
+        };
+        let answer = client
+            .raw(method, &path, Some(&request.body))
             .await
             .map_err(|error| match error {
-                ClientError::Refused { .. } => Failure::Refused(format!("{error} ({})", request.document)),
+                // A server that has no room for a request is not one that refuses what it says.
+                ClientError::Refused { status, .. } if status != 429 && status < 500 => {
+                    Failure::Refused(format!("{error} ({})", request.document))
+                }
                 error => error.into(),
             })?;
+        if answer.get("shards_acknowledged") == Some(&Value::Bool(false)) {
+            let index = answer.get("index").and_then(Value::as_str).unwrap_or_default();
+            allocated(client, index, &request.document).await?;
+        }
     }
     Ok(())
+}
+
+/// Longest until the primaries of a new index are allocated before it is asked why they are not.
+const ALLOCATED: Duration = Duration::from_secs(15);
+
+/// An index whose primaries may go nowhere is the tree's fault; one that is slow gets more time.
+async fn allocated(client: &Elasticsearch, index: &str, document: &str) -> Result<(), Failure> {
+    if let Some(why) = client.nowhere_to_go(index).await? {
+        return Err(Failure::Refused(format!(
+            "no node may take the primaries of {index}: {why} ({document})"
+        )));
+    }
+    client
+        .settled(Some(index), HealthStatus::Yellow, 1, NODE_BOUND)
+        .await
+        .map(drop)
+        .map_err(|error| Failure::Environment(error.to_string()))
 }
 
 const NO_LIFECYCLE: &str = "this Elasticsearch has no index lifecycle";

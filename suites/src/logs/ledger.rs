@@ -78,13 +78,6 @@ fn mutants() -> Vec<Mutant> {
             json!({ "type": "keyword", "index": false, "doc_values": false }),
         ),
         embedded(
-            "nowhere-to-go",
-            "application logs may only go to nodes that do not exist, and their indices are red",
-            "template-app.json",
-            "/template/settings/index/routing/allocation/require",
-            json!({ "zone": "nowhere" }),
-        ),
-        embedded(
             "pattern-mistyped",
             "the application's template has a letter less in its pattern",
             "template-app.json",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use harness::verdict::Exit;
 use rstest::rstest;
@@ -47,6 +48,18 @@ fn line_of(text: &str, find: &str) -> usize {
 
 /// Runs on a copy whose `file` has `instead` for the first `find`.
 fn run_with(ground: &Ground, file: &str, find: &str, instead: &str, command: &[&str]) -> (Ended, usize) {
+    let (conform, line) = changed(ground, file, find, instead, command);
+    (ground.end(conform), line)
+}
+
+/// The command on a copy whose `file` has `instead` for the first `find`, and the line where that was.
+pub(super) fn changed(
+    ground: &Ground,
+    file: &str,
+    find: &str,
+    instead: &str,
+    command: &[&str],
+) -> (Command, usize) {
     let root = project(ground);
     let path = root.join(file);
     let text = fs::read_to_string(&path).expect("the file can be read");
@@ -54,7 +67,7 @@ fn run_with(ground: &Ground, file: &str, find: &str, instead: &str, command: &[&
     fs::write(&path, text.replacen(find, instead, 1)).expect("the file can be written");
     let mut conform = ground.conform(command.iter().copied());
     conform.env_remove("CONFORM_ROOT").args(["--root", "project"]);
-    (ground.end(conform), line)
+    (conform, line)
 }
 
 /// Runs nothing, ends as environment, and its first line is exactly about the bad input.

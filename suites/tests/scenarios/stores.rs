@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use harness::verdict::Verdict;
+use harness::verdict::{Exit, Verdict};
 use rustix::process::Signal;
 
 use super::disk::{fill, in_own_mounts, on_small_disk};
 use super::ground::{Ground, Running};
+use super::input::changed;
 use super::process;
 use super::report::{assert_environment, case, read};
 use super::servers::{executable, script};
@@ -152,6 +153,32 @@ fn a_disk_that_fills_below_elasticsearch_is_the_cause_and_is_named() {
     fill(&ground, &running);
     let ended = running.ends(LONG_BOUND);
     assert_environment(&ended, &ground.report(), WRITES, "no space left on device");
+    ground.assert_clean();
+}
+
+#[test]
+fn an_index_that_is_red_because_of_the_tree_fails_with_the_reason() {
+    let ground = ground();
+    let (conform, _) = changed(
+        &ground,
+        "deploy/elk/elasticsearch.yaml",
+        "        \"app-*\"\n      ],\n      \"priority\": 500,\n      \"composed_of\": [\n        \"log-fields\"\n      ],\n      \
+         \"template\": {\n        \"settings\": {\n          \"index\": {\n",
+        "        \"app-*\"\n      ],\n      \"priority\": 500,\n      \"composed_of\": [\n        \"log-fields\"\n      ],\n      \
+         \"template\": {\n        \"settings\": {\n          \"index\": {\n            \"routing.allocation.require.zone\": \"nowhere\",\n",
+        &run(ASKS),
+    );
+    let ended = ground.start(conform).ends(LONG_BOUND);
+    assert_eq!(ended.code, i32::from(Exit::Failed.code()), "{ended}");
+    let one = case(&read(&ground.report()), ASKS).clone();
+    assert_eq!(one.verdict, Verdict::Fail, "{one:#?}");
+    let reason = one.reason.unwrap_or_default();
+    assert!(
+        reason.starts_with("no node may take the primaries of app-")
+            && reason.contains("index.routing.allocation.require")
+            && reason.contains("app.json"),
+        "the cause is not told: {reason}"
+    );
     ground.assert_clean();
 }
 

@@ -260,6 +260,24 @@ impl Elasticsearch {
         Ok(shards)
     }
 
+    /// Why no node may take a primary of the index, in the server's words; none where one has it or will
+    /// (`_cluster/allocation/explain`, Elasticsearch 8.19).
+    pub async fn nowhere_to_go(&self, index: &str) -> Result<Option<String>, ClientError> {
+        for shard in self.shards(index).await? {
+            if !shard.primary || shard.state != "UNASSIGNED" {
+                continue;
+            }
+            let body = json!({ "index": shard.index, "shard": shard.shard, "primary": true });
+            let told = self
+                .raw(Method::POST, "/_cluster/allocation/explain", Some(&body))
+                .await?;
+            if let Some(why) = refusal(&told) {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
+    }
+
     /// What the nodes hold.
     pub async fn allocation(&self) -> Result<Vec<CatAllocation>, ClientError> {
         let answer = self.server.get("/_cat/allocation?format=json&bytes=b").await?;
@@ -281,9 +299,47 @@ impl Elasticsearch {
     }
 }
 
+/// What an explanation of an allocation says where it is a refusal: each reason of a node once.
+fn refusal(told: &Value) -> Option<String> {
+    if told.get("can_allocate")?.as_str()? != "no" {
+        return None;
+    }
+    let texts = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut reasons: Vec<String> = Vec::new();
+    for node in texts(told.get("node_allocation_decisions")) {
+        for decider in texts(node.get("deciders")) {
+            if let Some(words) = decider.get("explanation").and_then(Value::as_str)
+                && !reasons.iter().any(|known| known == words)
+            {
+                reasons.push(words.to_owned());
+            }
+        }
+    }
+    if reasons.is_empty() {
+        let words = told.get("allocate_explanation").and_then(Value::as_str);
+        reasons.push(words.unwrap_or("no node may take it").to_owned());
+    }
+    Some(reasons.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::recorded;
+
+    #[test]
+    fn a_refused_allocation_is_told_in_the_words_of_the_deciders_once() {
+        // Shape of Elasticsearch 8.19.
+        let node = json!({"node_name": "hot", "deciders": [{"decider": "filter", "decision": "NO",
+            "explanation": "node does not match index setting [index.routing.allocation.require]"}]});
+        let told = json!({"can_allocate": "no", "node_allocation_decisions": [node.clone(), node]});
+        assert_eq!(
+            super::refusal(&told).unwrap(),
+            "node does not match index setting [index.routing.allocation.require]"
+        );
+        assert_eq!(super::refusal(&json!({"can_allocate": "throttled"})), None);
+    }
 
     #[test]
     fn recorded_shards_tell_their_node_and_documents() {
