@@ -1,10 +1,12 @@
 //! The probability that an operation is told follows its traffic until the wanted rate of samples is seen.
 //!
-//! Method: a Jaeger as declared, its timers divided, and a service of ours that does what an SDK's remote
+//! Method: a Jaeger as declared whose seconds are shorter, and a service of ours that does what an SDK's remote
 //! sampler does: it asks for the probability of each of its operations, keeps traces with it and sends what
-//! it kept. Traffic is steady, for each operation at another distance from the target. Counting, target,
-//! tolerance and the first probability are the tree's. What remains of real time is the 20 s at which Jaeger
-//! renews its answers (v2.13, internal/sampling/samplingstrategy/adaptive/provider.go).
+//! it kept. Traffic is steady, for each operation at another distance from the target. In a shorter second there
+//! is as much traffic, and as many samples are wanted, so that an interval of calculation counts as many as in
+//! production; tolerance and first probability are the tree's. Rates are given per second of production. What
+//! remains of real time is the 20 s at which Jaeger renews its answers (v2.13,
+//! internal/sampling/samplingstrategy/adaptive/provider.go).
 
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ const SETTINGS: &str = "/extensions/remote_sampling/adaptive";
 const PIPELINE: &str = "/spec/config/service/pipelines/traces/processors";
 /// The file a Jaeger is started with.
 const FILE: &str = "jaeger.yaml";
-/// Divides Jaeger's timers: an interval of calculation still holds some samples of an operation at its target.
+/// So many seconds of production pass in a real one: Jaeger's timers are divided by it and rates multiplied.
 const FASTER: u32 = 12;
 /// The service that is played.
 const SERVICE: &str = "conform-head";
@@ -132,8 +134,8 @@ fn mutants() -> Vec<Mutant> {
             "Jaeger runs with another target than declared",
             Edit::rendered_text(
                 FILE,
-                "target_samples_per_second: 1\n",
-                "target_samples_per_second: 5\n",
+                "target_samples_per_second: 1",
+                "target_samples_per_second: 5",
             ),
         ),
         Mutant::new(
@@ -172,12 +174,13 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     let clone = start(&context, &declared).await?;
     let effective = super::declared::running(&clone.file(FILE))?;
     let mut findings = Findings::new();
-    for (name, wanted) in [
-        ("target_samples_per_second", promised.target),
-        ("delta_tolerance", promised.tolerance),
-        ("initial_sampling_probability", promised.initial),
+    for (name, wanted, times) in [
+        ("target_samples_per_second", promised.target, FASTER),
+        ("delta_tolerance", promised.tolerance, 1),
+        ("initial_sampling_probability", promised.initial, 1),
     ] {
-        findings.push(setting(&declared, &effective, name, wanted));
+        let runs = number(&effective, name).map(|value| value / f64::from(times));
+        findings.push(setting(name, number(&declared, name), runs, wanted));
     }
     findings.push(one_place(&declared, replicas));
     findings.push(first_answer(clone.client(), promised.initial).await?);
@@ -222,28 +225,38 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     Ok(findings)
 }
 
-/// The declared Jaeger with its timers divided: those of adaptive sampling, and how long spans are gathered on the
-/// way to it.
+/// The declared Jaeger with shorter seconds: the timers of adaptive sampling and how long spans are gathered on the
+/// way to it are divided, rates per second multiplied.
 async fn start(context: &Context, declared: &Value) -> Result<Running<Jaeger>, CaseError> {
     let gathered = "/processors/batch/timeout";
-    let overrides = declared
+    let mut overrides: Vec<Override> = Vec::new();
+    let divided = declared
         .pointer(gathered)
         .and_then(Value::as_str)
-        .and_then(|text| text.parse::<Span>().ok())
-        .map(|span| {
-            Override::new(
-                gathered,
-                format!("{}ms", span.0.as_millis() / u128::from(FASTER)),
-                "time is divided by a whole number so that adaptive sampling can be watched",
-            )
-        });
+        .and_then(|text| text.parse::<Span>().ok());
+    if let Some(span) = divided {
+        overrides.push(Override::new(
+            gathered,
+            format!("{}ms", span.0.as_millis() / u128::from(FASTER)),
+            "time is divided by a whole number so that adaptive sampling can be watched",
+        ));
+    }
+    for name in ["target_samples_per_second", "min_samples_per_second"] {
+        if let Some(rate) = number(declared, name) {
+            overrides.push(Override::new(
+                format!("{SETTINGS}/{name}"),
+                rate * f64::from(FASTER),
+                "as much is wanted in a divided second as in a whole one",
+            ));
+        }
+    }
     let clone = context
         .stack
         .workshop
         .jaeger(JaegerClone {
             adaptive: true,
             divide_durations_by: FASTER,
-            overrides: overrides.into_iter().collect(),
+            overrides,
             ..JaegerClone::named("adaptive", TraceStore::Memory { max_traces: 10 })
         })
         .await?;
@@ -256,10 +269,10 @@ fn number(config: &Value, name: &str) -> Option<f64> {
         .and_then(Value::as_f64)
 }
 
-/// A setting as declared and as Jaeger was started with, against what is promised.
-fn setting(declared: &Value, effective: &Value, name: &str, promised: f64) -> Finding {
-    let shown = |config| number(config, name).map_or("nothing".to_owned(), |value| value.to_string());
-    let holds = |config| number(config, name).is_some_and(|value| (value - promised).abs() < 1e-9);
+/// A setting as declared and as Jaeger was started with, per second of production, against what is promised.
+fn setting(name: &str, declared: Option<f64>, effective: Option<f64>, promised: f64) -> Finding {
+    let shown = |value: Option<f64>| value.map_or("nothing".to_owned(), |value| value.to_string());
+    let holds = |value: Option<f64>| value.is_some_and(|value| (value - promised).abs() < 1e-9);
     Finding::of(name.replace('_', " "))
         .declared(shown(declared))
         .effective(shown(effective))
@@ -402,7 +415,7 @@ impl Played {
         let mut at = width;
         while at <= ends {
             #[expect(clippy::cast_precision_loss, reason = "counts of samples are small")]
-            let rate = self.kept_between(at - width, at) as f64 / width;
+            let rate = self.kept_between(at - width, at) as f64 / (width * f64::from(FASTER));
             seen.push(ConvergenceSeen { at, rate });
             at += width;
         }
@@ -440,7 +453,7 @@ async fn play(
     .map_err(|error| environment(error.to_string()))?;
     let mut traffic = operations
         .iter()
-        .map(|played| Operation::new(played.name, played.goal.offered, context.seed))
+        .map(|played| Operation::new(played.name, played.goal.offered * f64::from(FASTER), context.seed))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| environment(error.to_string()))?;
     let looks = Schedule::new(LOOKS).map_err(|error| environment(error.to_string()))?;
@@ -521,7 +534,7 @@ fn judge(load: &Load, promised: Promised, calculated: Calculated, findings: &mut
         findings.push(goal.finding(&format!("{what}: what it is told"), &played.answers));
         // The rate is seen over the last renewal, when the probability has settled.
         let from = (load.lasted - RENEWED.as_secs_f64()).max(0.0);
-        let time = Duration::from_secs_f64((load.lasted - from).max(0.0));
+        let time = Duration::from_secs_f64((load.lasted - from).max(0.0)) * FASTER;
         let kept = played.kept_between(from, load.lasted);
         #[expect(clippy::cast_precision_loss, reason = "counts of samples are small")]
         let rate = kept as f64 / time.as_secs_f64().max(f64::MIN_POSITIVE);

@@ -22,10 +22,6 @@ const LASTS: u64 = 3_000_000;
 /// An operation whose traces begin at a steady rate.
 #[derive(Debug)]
 pub(super) struct Operation {
-    /// Its name.
-    pub(super) name: String,
-    /// Traces that begin a second, kept or not.
-    pub(super) offered: f64,
     schedule: Schedule,
     /// The high half of its traces' IDs, and the low half of the first.
     id: (u64, u64),
@@ -43,17 +39,14 @@ pub(super) struct Kept {
 }
 
 impl Operation {
-    /// An operation of `offered` traces a second.
-    pub(super) fn new(name: impl Into<String>, offered: f64, seed: Seed) -> Result<Self, RateError> {
-        let name = name.into();
-        let seed = seed.derive(&name);
+    /// An operation of that name, of `offered` traces a second.
+    pub(super) fn new(name: &str, offered: f64, seed: Seed) -> Result<Self, RateError> {
+        let seed = seed.derive(name);
         Ok(Self {
             schedule: Schedule::new(offered)?,
-            offered,
             // The highest bit set: no ID is all zeros.
             id: (seed.derive("high").0 | (1 << 63), seed.derive("low").0),
             begun: 0,
-            name,
         })
     }
 
