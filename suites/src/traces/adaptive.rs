@@ -290,7 +290,8 @@ fn setting(name: &str, declared: Option<f64>, effective: Option<f64>, promised: 
         })
 }
 
-/// What is counted is counted in one place: a store in memory or in a folder is one process's own.
+/// What is counted is counted in one place: a store in memory or in a folder is one process's own. Other stores but
+/// Cassandra cannot elect the one that calculates (`CreateLock` of the sampling stores, Jaeger v2.13).
 fn one_place(declared: &Value, replicas: Option<u64>) -> Finding {
     let store = declared
         .pointer(&format!("{SETTINGS}/sampling_store"))
@@ -301,11 +302,18 @@ fn one_place(declared: &Value, replicas: Option<u64>) -> Finding {
         .and_then(|backends| backends.get(store)?.as_object()?.keys().next())
         .map_or("no store", String::as_str);
     let replicas = replicas.unwrap_or(1);
+    let (own, shared) = (matches!(kind, "memory" | "badger"), kind == "cassandra");
     Finding::of("traces are counted in one place")
-        .declared(format!("{replicas} replicas, each with {kind} for its counts"))
-        .bound("1 replica, or a store that they share")
-        .judge(replicas == 1 || !matches!(kind, "memory" | "badger"), || {
-            format!("{replicas} replicas count in {kind} each for itself, so that none knows the whole rate")
+        .declared(format!("replicas: {replicas}, counts: {kind}"))
+        .bound("one replica with counts of its own, or a store that they share")
+        .judge(shared || own && replicas == 1, || {
+            if own {
+                format!(
+                    "{replicas} replicas count in {kind} each for itself, so that none knows the whole rate"
+                )
+            } else {
+                format!("Jaeger does not keep the counts of adaptive sampling in {kind}")
+            }
         })
 }
 
