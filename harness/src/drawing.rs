@@ -61,6 +61,58 @@ pub enum Drawing {
         /// The buckets that traces fell into, in their order.
         seen: Vec<BucketMark>,
     },
+    /// Rates that are steered towards a target, over time, each with the band it has to come into.
+    Convergence {
+        /// Title of the picture.
+        title: String,
+        /// Unit of the rates.
+        unit: String,
+        /// The rows, each a rate of its own.
+        rows: Vec<ConvergenceRow>,
+    },
+}
+
+/// One rate of a convergence picture. Times are in seconds from the start of the load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvergenceRow {
+    /// Name of the row.
+    pub label: String,
+    /// The rate to come to.
+    pub target: f64,
+    /// How far from it is still at it, in the unit of the rates.
+    pub tolerance: f64,
+    /// When it has to be there.
+    pub within: f64,
+    /// When it was there to stay, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<f64>,
+    /// The shares that were set, each from its instant on, in time order.
+    pub steps: Vec<ConvergenceStep>,
+    /// The rates that were seen, in time order.
+    pub seen: Vec<ConvergenceSeen>,
+}
+
+/// A share that was set, and the rate it makes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvergenceStep {
+    /// From when on.
+    pub at: f64,
+    /// The share, from 0 to 1.
+    pub share: f64,
+    /// The rate it makes of what is offered.
+    pub rate: f64,
+}
+
+/// A rate as it was seen over a stretch of time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConvergenceSeen {
+    /// The end of the stretch.
+    pub at: f64,
+    /// The rate over it.
+    pub rate: f64,
 }
 
 /// One distribution of a latency picture.

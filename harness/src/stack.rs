@@ -51,6 +51,8 @@ pub enum Capability {
     Jaeger,
     /// A Jaeger with adaptive sampling runs, as the tree declares one.
     JaegerAdaptive,
+    /// Clones of Jaeger can run. Needs no shared Jaeger.
+    JaegerClone,
     /// Jaeger's index cleaner is at hand.
     IndexCleaner,
     /// An OpenTelemetry Collector runs, and clones of it can.
@@ -77,6 +79,7 @@ impl Capability {
             Self::SnapshotLifecycle => "snapshot-lifecycle",
             Self::Jaeger => "jaeger",
             Self::JaegerAdaptive => "jaeger-adaptive",
+            Self::JaegerClone => "jaeger-clone",
             Self::IndexCleaner => "index-cleaner",
             Self::Collector => "collector",
             Self::Loki => "loki",

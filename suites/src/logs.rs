@@ -6,6 +6,7 @@ mod books;
 mod ledger;
 mod lifecycle;
 mod loki;
+mod rollover;
 mod setup;
 mod snapshot_restore;
 mod templates;
@@ -19,6 +20,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         templates::case(),
         lifecycle::case(),
+        rollover::case(),
         ledger::case(),
         snapshot_restore::case(),
         loki::case(),

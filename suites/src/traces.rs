@@ -2,7 +2,9 @@
 
 use harness::case::Case;
 
+mod adaptive;
 mod declared;
+mod head;
 mod nothing_lost;
 mod remote_sampling;
 mod replicas_agree;
@@ -15,6 +17,9 @@ const COLLECTOR: &str = "OpenTelemetryCollector/otel";
 /// The object that declares Jaeger.
 const JAEGER: &str = "OpenTelemetryCollector/jaeger";
 
+/// The object that declares the Jaeger with adaptive sampling.
+const ADAPTIVE: &str = "OpenTelemetryCollector/jaeger-adaptive";
+
 /// The cases of this area.
 #[must_use]
 pub fn cases() -> Vec<Case> {
@@ -23,6 +28,7 @@ pub fn cases() -> Vec<Case> {
         replicas_agree::case(),
         nothing_lost::case(),
         remote_sampling::case(),
+        adaptive::case(),
         retention::case(),
     ]
 }

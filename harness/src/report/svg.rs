@@ -9,6 +9,7 @@ mod axis;
 mod block_map;
 mod buckets;
 mod canvas;
+mod convergence;
 mod coverage;
 mod distribution;
 mod latency;
@@ -54,6 +55,7 @@ pub(super) fn draw(drawing: &Drawing) -> Sketch {
             edge,
             seen,
         } => buckets::draw(title, *buckets, *edge, seen),
+        Drawing::Convergence { title, unit, rows } => convergence::draw(title, unit, rows),
     }
 }
 
@@ -61,7 +63,10 @@ pub(super) fn draw(drawing: &Drawing) -> Sketch {
 mod tests {
     use super::super::sample;
     use super::*;
-    use crate::drawing::{BlockMark, BucketMark, Cell, DistributionRow, Lane, LatencyMark, LatencyRow, Mark};
+    use crate::drawing::{
+        BlockMark, BucketMark, Cell, ConvergenceRow, ConvergenceSeen, ConvergenceStep, DistributionRow, Lane,
+        LatencyMark, LatencyRow, Mark,
+    };
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = f64> {
@@ -144,7 +149,32 @@ mod tests {
             kept,
             dropped,
         });
+        let step =
+            (value(), value(), value()).prop_map(|(at, share, rate)| ConvergenceStep { at, share, rate });
+        let seen = (value(), value()).prop_map(|(at, rate)| ConvergenceSeen { at, rate });
+        let steered = (
+            text(),
+            value(),
+            value(),
+            value(),
+            prop::option::of(value()),
+            prop::collection::vec(step, 0..4),
+            prop::collection::vec(seen, 0..4),
+        )
+            .prop_map(
+                |(label, target, tolerance, within, settled, steps, seen)| ConvergenceRow {
+                    label,
+                    target,
+                    tolerance,
+                    within,
+                    settled,
+                    steps,
+                    seen,
+                },
+            );
         prop_oneof![
+            (text(), text(), prop::collection::vec(steered, 0..3))
+                .prop_map(|(title, unit, rows)| Drawing::Convergence { title, unit, rows }),
             (text(), prop::collection::vec(latencies, 0..3))
                 .prop_map(|(title, rows)| Drawing::Latencies { title, rows }),
             (

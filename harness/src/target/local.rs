@@ -56,6 +56,7 @@ const BRINGS: [(&str, &[(&str, Capability)]); 7] = [
         "jaeger",
         &[
             ("jaeger", Capability::Jaeger),
+            ("jaeger", Capability::JaegerClone),
             ("es-index-cleaner", Capability::IndexCleaner),
         ],
     ),

@@ -114,7 +114,9 @@ impl Needs {
             ("libfaketime", clock),
             (
                 "jaeger",
-                self.jaeger() || self.jaeger_adaptive() || self.any(&[Capability::IndexCleaner]),
+                self.jaeger()
+                    || self.jaeger_adaptive()
+                    || self.any(&[Capability::JaegerClone, Capability::IndexCleaner]),
             ),
             ("otel-collector", self.collector()),
             ("loki", self.loki()),
@@ -140,6 +142,7 @@ mod tests {
     #[case(&[Capability::Prometheus], &["prometheus", "alertmanager"])]
     #[case(&[Capability::Collector], &["prometheus", "alertmanager", "otel-collector"])]
     #[case(&[Capability::Jaeger], &["prometheus", "alertmanager", "elasticsearch", "jaeger"])]
+    #[case(&[Capability::JaegerClone], &["prometheus", "alertmanager", "jaeger"])]
     #[case(
         &[Capability::ClockShift, Capability::IndexCleaner],
         &["prometheus", "alertmanager", "elasticsearch", "libfaketime", "jaeger"]

@@ -1,7 +1,9 @@
 //! Whether adaptive sampling converges: the probabilities that Jaeger answers,
 //! over time, against its target of samples per second. Pure.
 
-use crate::drawing::{Drawing, Lane, Mark};
+use std::time::Duration;
+
+use crate::drawing::{ConvergenceRow, ConvergenceSeen, ConvergenceStep};
 use crate::finding::Finding;
 use crate::verdict::Verdict;
 
@@ -141,31 +143,43 @@ impl Goal {
         })
     }
 
-    /// The answers that changed, as a picture.
+    /// The answers that changed, and the rates that were seen, as a row of a picture.
     #[must_use]
-    pub fn drawing(&self, title: impl Into<String>, operation: &str, answers: &[Answer]) -> Drawing {
-        let mut marks: Vec<Mark> = Vec::new();
-        let mut before = None;
+    pub fn row(
+        &self,
+        operation: impl Into<String>,
+        answers: &[Answer],
+        seen: Vec<ConvergenceSeen>,
+    ) -> ConvergenceRow {
+        let mut steps: Vec<ConvergenceStep> = Vec::new();
         for answer in answers {
-            if before != Some(answer.probability) {
-                let samples = self.samples(answer.probability);
-                marks.push(Mark {
-                    label: format!("{samples:.2}/s"),
+            if steps.last().map(|step| step.share) != Some(answer.probability) {
+                steps.push(ConvergenceStep {
                     at: answer.at,
-                    earliest: None,
-                    latest: self.holds(samples).then_some(self.within),
-                    holds: !self.holds(samples) || answer.at <= self.within,
+                    share: answer.probability,
+                    rate: self.samples(answer.probability),
                 });
             }
-            before = Some(answer.probability);
         }
-        Drawing::Timeline {
-            title: title.into(),
-            lanes: vec![Lane {
-                label: operation.to_owned(),
-                marks,
-            }],
+        ConvergenceRow {
+            label: operation.into(),
+            target: self.reachable(),
+            tolerance: self.tolerance * self.reachable(),
+            within: self.within,
+            settled: self.course(answers).and_then(|course| course.converged),
+            steps,
+            seen,
         }
+    }
+
+    /// Whether so many samples in that time are at the target, one more or less granted: samples come
+    /// one by one, so that a stretch of time holds one more or less by where it begins.
+    #[must_use]
+    pub fn holds_counted(&self, samples: u64, time: Duration) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "counts of samples are small")]
+        let seen = samples as f64;
+        let wanted = self.reachable() * time.as_secs_f64();
+        (seen - wanted).abs() <= self.tolerance * wanted + 1.0
     }
 }
 
@@ -227,6 +241,25 @@ mod tests {
         assert!((few.reachable() - 0.5).abs() < 1e-9);
         let many = Goal { offered: 1e6, ..GOAL };
         assert!((many.reachable() - 10.0).abs() < 1e-9);
+    }
+
+    #[rstest]
+    #[case::exactly(20, true)]
+    #[case::at_the_tolerance(26, true)]
+    #[case::one_more(27, true)]
+    #[case::two_more(28, false)]
+    #[case::one_less(13, true)]
+    #[case::two_less(12, false)]
+    fn counted_samples_are_whole(#[case] samples: u64, #[case] holds: bool) {
+        assert_eq!(GOAL.holds_counted(samples, Duration::from_secs(20)), holds);
+    }
+
+    #[test]
+    fn a_row_has_the_answers_that_changed() {
+        let row = GOAL.row("op", &answers(&[0.1, 0.1, 0.01, 0.01]), Vec::new());
+        let steps: Vec<(f64, f64)> = row.steps.iter().map(|step| (step.at, step.share)).collect();
+        assert_eq!(steps, [(0.0, 0.1), (10.0, 0.01)]);
+        assert_eq!(row.settled, Some(10.0));
     }
 
     proptest! {
