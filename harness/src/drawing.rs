@@ -70,6 +70,39 @@ pub enum Drawing {
         /// The rows, each a rate of its own.
         rows: Vec<ConvergenceRow>,
     },
+    /// What was counted at each hop of a way, against what should have been.
+    Hops {
+        /// Title of the picture.
+        title: String,
+        /// What is counted, for example `spans`.
+        unit: String,
+        /// The hops, in the order of the way.
+        hops: Vec<Hop>,
+    },
+}
+
+/// One hop of a way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hop {
+    /// Name of the hop, for example `accepted by the Collector`.
+    pub label: String,
+    /// What was counted there.
+    pub counted: u64,
+    /// What should have been.
+    pub expected: u64,
+}
+
+impl Hop {
+    /// A hop.
+    #[must_use]
+    pub fn new(label: impl Into<String>, counted: u64, expected: u64) -> Self {
+        Self {
+            label: label.into(),
+            counted,
+            expected,
+        }
+    }
 }
 
 /// One rate of a convergence picture. Times are in seconds from the start of the load.

@@ -12,6 +12,7 @@ mod canvas;
 mod convergence;
 mod coverage;
 mod distribution;
+mod hops;
 mod latency;
 mod timeline;
 
@@ -56,6 +57,7 @@ pub(super) fn draw(drawing: &Drawing) -> Sketch {
             seen,
         } => buckets::draw(title, *buckets, *edge, seen),
         Drawing::Convergence { title, unit, rows } => convergence::draw(title, unit, rows),
+        Drawing::Hops { title, unit, hops } => hops::draw(title, unit, hops),
     }
 }
 
@@ -64,8 +66,8 @@ mod tests {
     use super::super::sample;
     use super::*;
     use crate::drawing::{
-        BlockMark, BucketMark, Cell, ConvergenceRow, ConvergenceSeen, ConvergenceStep, DistributionRow, Lane,
-        LatencyMark, LatencyRow, Mark,
+        BlockMark, BucketMark, Cell, ConvergenceRow, ConvergenceSeen, ConvergenceStep, DistributionRow, Hop,
+        Lane, LatencyMark, LatencyRow, Mark,
     };
     use proptest::prelude::*;
 
@@ -172,7 +174,14 @@ mod tests {
                     seen,
                 },
             );
+        let hop = (text(), any::<u64>(), any::<u64>()).prop_map(|(label, counted, expected)| Hop {
+            label,
+            counted,
+            expected,
+        });
         prop_oneof![
+            (text(), text(), prop::collection::vec(hop, 0..4))
+                .prop_map(|(title, unit, hops)| Drawing::Hops { title, unit, hops }),
             (text(), text(), prop::collection::vec(steered, 0..3))
                 .prop_map(|(title, unit, rows)| Drawing::Convergence { title, unit, rows }),
             (text(), prop::collection::vec(latencies, 0..3))

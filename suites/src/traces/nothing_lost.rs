@@ -5,13 +5,16 @@
 //! The Collector's counters, the number of stored spans and each trace as Jaeger gives it are held
 //! against what was sent.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicU64};
 use std::time::Duration;
 
 use harness::case::{Case, CaseError, Context};
 use harness::component::jaeger::Jaeger;
 use harness::component::trace::{self, Attribute, SpanEvent, differences};
+use harness::drawing::{Drawing, Hop};
 use harness::emit::otlp::Protocol;
 use harness::emit::traces::plan::{Amount, Plan, Wanted};
 use harness::emit::traces::topology::Topology;
@@ -133,6 +136,7 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     findings.push(ports(&context)?);
     let mut kept: Vec<(TraceId, Vec<trace::Span>)> = Vec::new();
     let mut ids = Vec::new();
+    let mut hops: Vec<Hop> = Vec::new();
     let kinds = [Protocol::Grpc, Protocol::Http].into_iter().zip(SAMPLERS);
     for (ml, (protocol, (_, promise))) in kinds.enumerate() {
         let percentage = promised(&context, promise)?;
@@ -145,7 +149,9 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
         context
             .progress
             .step("", format!("sending {} traces {words}", chosen.len()));
+        let (before_kept, mut spans_sent) = (counted(&kept), 0);
         for (id, spans) in by_trace(&requests) {
+            spans_sent += spans.len() as u64;
             if hash.keeps(percentage, id) {
                 kept.push((id, spans));
             }
@@ -177,18 +183,43 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
                     })
                 }),
         );
+        let spans = counted(&kept) - before_kept;
+        hops.push(Hop::new(
+            format!("acknowledged {words}"),
+            sent.tally.acknowledged,
+            spans_sent,
+        ));
+        hops.extend(account.hops(sent.tally.acknowledged, spans));
         if sent.tally.acknowledged == 0 || open.is_some() {
+            draw(&mut findings, hops);
             return Ok(findings);
         }
     }
-    let spans = kept.iter().map(|(_, spans)| spans.len() as u64).sum();
-    let stored = stored(&context, &ids, spans).await?;
-    let there = stored.verdict == harness::verdict::Verdict::Pass;
+    let spans = counted(&kept);
+    let (stored, there) = stored(&context, &ids, spans).await?;
+    hops.push(Hop::new("stored in Elasticsearch", there, spans));
+    let found = stored.verdict == harness::verdict::Verdict::Pass;
     findings.push(stored);
-    if there {
-        findings.push(whole(context.stack.jaeger()?, &kept).await?);
+    if found {
+        let (whole, back) = whole(context.stack.jaeger()?, &kept).await?;
+        findings.push(whole);
+        hops.push(Hop::new("given back by Jaeger", back, spans));
     }
+    draw(&mut findings, hops);
     Ok(findings)
+}
+
+/// The spans of traces.
+fn counted(traces: &[(TraceId, Vec<trace::Span>)]) -> u64 {
+    traces.iter().map(|(_, spans)| spans.len() as u64).sum()
+}
+
+fn draw(findings: &mut Findings, hops: Vec<Hop>) {
+    findings.draw(Drawing::Hops {
+        title: "Spans from the services to Jaeger's answers".to_owned(),
+        unit: "spans".to_owned(),
+        hops,
+    });
 }
 
 /// IDs of traces of which the hash keeps some and drops some.
@@ -345,40 +376,44 @@ fn ports(context: &Context) -> Result<Finding, CaseError> {
 }
 
 /// How many spans of these traces Elasticsearch has, once it is what it should be or the bound is over.
-async fn stored(context: &Context, ids: &[TraceId], spans: u64) -> Result<Finding, CaseError> {
+async fn stored(context: &Context, ids: &[TraceId], spans: u64) -> Result<(Finding, u64), CaseError> {
     let elasticsearch = context.stack.elasticsearch()?;
     let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let query = json!({"terms": {"traceID": names}});
     context
         .progress
         .step("", format!("waiting for {spans} spans in Elasticsearch"));
+    let seen = AtomicU64::new(0);
     let waited = Wait::new("the kept spans in Elasticsearch", STORED)
         .every(Duration::from_millis(200))
-        .until(
-            async || match elasticsearch.count("jaeger-span-*", Some(&query)).await {
-                Ok(count) if count == spans => Look::Ready(count),
-                Ok(count) if count > spans => {
-                    Look::Hopeless(format!("{count} spans are stored of {spans} kept"))
-                }
-                Ok(count) => Look::Missing(format!("{count} spans of {spans} are stored")),
-                Err(error) => Look::Missing(error.to_string()),
-            },
-        )
+        .until(async || {
+            let count = match elasticsearch.count("jaeger-span-*", Some(&query)).await {
+                Ok(count) => count,
+                Err(error) => return Look::Missing(error.to_string()),
+            };
+            seen.store(count, atomic::Ordering::Relaxed);
+            match count.cmp(&spans) {
+                Ordering::Equal => Look::Ready(count),
+                Ordering::Greater => Look::Hopeless(format!("{count} spans are stored of {spans} kept")),
+                Ordering::Less => Look::Missing(format!("{count} spans of {spans} are stored")),
+            }
+        })
         .await;
     let finding = Finding::of("kept spans stored in Elasticsearch")
         .declared(spans)
         .bound("as many as were kept, of the kept and the dropped traces together")
         .unit("spans");
-    Ok(match waited {
+    let finding = match waited {
         Ok(count) => finding.observed(count),
         Err(error) => finding.judge(false, || error.to_string()),
-    })
+    };
+    Ok((finding, seen.into_inner()))
 }
 
-/// Each kept trace as Jaeger gives it against what was sent.
-async fn whole(jaeger: &Jaeger, kept: &[(TraceId, Vec<trace::Span>)]) -> Result<Finding, CaseError> {
+/// Each kept trace as Jaeger gives it against what was sent, and how many spans it gives.
+async fn whole(jaeger: &Jaeger, kept: &[(TraceId, Vec<trace::Span>)]) -> Result<(Finding, u64), CaseError> {
     let mut wrong: Vec<String> = Vec::new();
-    let (mut spans, mut services) = (0, 0);
+    let (mut spans, mut services, mut back) = (0, 0, 0);
     for (id, sent) in kept {
         let stored = jaeger.trace(u128::from_be_bytes(id.0)).await?;
         let found = match &stored {
@@ -389,12 +424,13 @@ async fn whole(jaeger: &Jaeger, kept: &[(TraceId, Vec<trace::Span>)]) -> Result<
             wrong.push(format!("{id}: {first} ({} differences)", found.len()));
         }
         spans += sent.len();
+        back += stored.map_or(0, |stored| stored.spans.len() as u64);
         let mut names: Vec<&str> = sent.iter().map(|span| span.service.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         services = services.max(names.len());
     }
-    Ok(Finding::of("kept traces as Jaeger gives them")
+    let finding = Finding::of("kept traces as Jaeger gives them")
         .declared(format!(
             "{} traces of {spans} spans, over up to {services} services",
             kept.len()
@@ -407,5 +443,6 @@ async fn whole(jaeger: &Jaeger, kept: &[(TraceId, Vec<trace::Span>)]) -> Result<
                 .first()
                 .cloned()
                 .unwrap_or_else(|| "no trace crosses services".to_owned())
-        }))
+        });
+    Ok((finding, back))
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use harness::case::{Case, CaseError, Context};
 use harness::component::collector::{Collector, Counters, SamplerCounters, Signal};
+use harness::drawing::Hop;
 use harness::emit::sink::{Keep, Sink};
 use harness::emit::traces::ledger::TraceLedger;
 use harness::emit::traces::topology::Topology;
@@ -280,6 +281,26 @@ impl Account {
     /// Exported spans.
     pub(super) fn exported(&self) -> f64 {
         self.counters.sent
+    }
+
+    /// The Collector's hops of spans of which so many were to be kept.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts are whole and small"
+    )]
+    pub(super) fn hops(&self, sent: u64, kept: u64) -> Vec<Hop> {
+        let (counters, sampler) = (self.counters, self.sampler);
+        vec![
+            Hop::new("accepted by the Collector", counters.accepted as u64, sent),
+            Hop::new(
+                "dropped by the sampler",
+                sampler.dropped as u64,
+                sent.saturating_sub(kept),
+            ),
+            Hop::new("kept by the sampler", sampler.sampled as u64, kept),
+            Hop::new("exported", counters.sent as u64, kept),
+        ]
     }
 
     /// What became of the spans, for a reader.
