@@ -16,7 +16,6 @@ mod split;
 const COLLECTOR: &str = "OpenTelemetryCollector/otel";
 /// The object that declares Jaeger.
 const JAEGER: &str = "OpenTelemetryCollector/jaeger";
-
 /// The object that declares the Jaeger with adaptive sampling.
 const ADAPTIVE: &str = "OpenTelemetryCollector/jaeger-adaptive";
 
