@@ -21,7 +21,7 @@ use crate::wire::otlp::Signal;
 /// How long each generator is measured.
 const EMISSION: Duration = Duration::from_millis(400);
 /// Series that remote write plays meanwhile.
-const SERIES: u64 = 100_000;
+const SERIES: u64 = 20_000;
 /// Samples, spans or records a request; so many that requests are not what is measured.
 const BATCH: u32 = 5_000;
 /// Requests without an answer at a time: the receiver shares the machine with the generator.
