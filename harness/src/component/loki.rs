@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
-use super::http::Server;
+use super::http::{Answer, Server};
 use super::{ClientError, own_metrics};
 
 mod wire;
@@ -18,6 +18,13 @@ mod wire;
 pub struct Loki {
     server: Server,
 }
+
+/// The header that asks for a line's structured metadata beside it; without, it counts among the labels of the
+/// stream, which then is a stream for each of its values (Loki 3.7, `pkg/util/httpreq`).
+const APART: (&str, &str) = ("X-Loki-Response-Encoding-Flags", "categorize-labels");
+
+/// Path of range queries.
+const RANGE: &str = "/loki/api/v1/query_range";
 
 /// A set of labels, in the server's order.
 pub type Labels = IndexMap<String, String>;
@@ -29,6 +36,18 @@ pub enum Direction {
     Forward,
     /// The newest.
     Backward,
+}
+
+impl RangeQuery {
+    fn parameters(&self) -> [(&'static str, String); 5] {
+        [
+            ("query", self.query.clone()),
+            ("start", self.start.to_string()),
+            ("end", self.end.to_string()),
+            ("limit", self.limit.to_string()),
+            ("direction", self.direction.name().to_owned()),
+        ]
+    }
 }
 
 impl Direction {
@@ -62,7 +81,7 @@ pub struct Entry {
     pub at: i64,
     /// The line.
     pub line: String,
-    /// Structured metadata and parsed labels that came with it, where the server was asked to tell them apart.
+    /// Structured metadata and the labels that the query parsed.
     pub metadata: IndexMap<String, String>,
 }
 
@@ -132,14 +151,7 @@ impl Loki {
 
     /// Lines in a range.
     pub async fn query_range(&self, query: &RangeQuery) -> Result<Vec<Stream>, ClientError> {
-        let parameters = [
-            ("query", query.query.clone()),
-            ("start", query.start.to_string()),
-            ("end", query.end.to_string()),
-            ("limit", query.limit.to_string()),
-            ("direction", query.direction.name().to_owned()),
-        ];
-        self.query("/loki/api/v1/query_range", &parameters, wire::Result::streams)
+        self.query(RANGE, &query.parameters(), wire::Result::streams)
             .await
     }
 
@@ -208,14 +220,25 @@ impl Loki {
         end: i64,
         step: Duration,
     ) -> Result<Vec<Series>, ClientError> {
-        let parameters = [
-            ("query", query.to_owned()),
-            ("start", start.to_string()),
-            ("end", end.to_string()),
-            ("step", format!("{}", step.as_secs_f64())),
-        ];
-        self.query("/loki/api/v1/query_range", &parameters, wire::Result::series)
+        self.query(RANGE, &numbers(query, start, end, step), wire::Result::series)
             .await
+    }
+
+    /// The answer to [`Self::query_range`] as it was sent, unread and made anew: for measuring the server, not
+    /// the reading and not what it keeps of earlier answers.
+    pub async fn query_range_text(&self, query: &RangeQuery) -> Result<String, ClientError> {
+        Ok(self.anew(&query.parameters()).await?.body)
+    }
+
+    /// The answer to [`Self::metric_range`] as it was sent, unread and made anew.
+    pub async fn metric_range_text(
+        &self,
+        query: &str,
+        start: i64,
+        end: i64,
+        step: Duration,
+    ) -> Result<String, ClientError> {
+        Ok(self.anew(&numbers(query, start, end, step)).await?.body)
     }
 
     /// Instant query that gives numbers; now when `at` (unix nanoseconds) is none.
@@ -304,7 +327,9 @@ impl Loki {
     ) -> Result<R, ClientError> {
         let answer = self
             .server
-            .ask(Method::GET, path, |request| request.query(parameters))
+            .ask(Method::GET, path, |request| {
+                request.query(parameters).header(APART.0, APART.1)
+            })
             .await?;
         let envelope: wire::Envelope<wire::Result> = answer.json()?;
         let data = envelope
@@ -313,13 +338,34 @@ impl Loki {
         read(data).map_err(|why| answer.unreadable(why))
     }
 
+    /// Asks for a range that no kept answer is used for.
+    async fn anew(&self, parameters: &[(&str, String)]) -> Result<Answer, ClientError> {
+        self.server
+            .ask(Method::GET, RANGE, |request| {
+                request
+                    .query(parameters)
+                    .header(APART.0, APART.1)
+                    .header(reqwest::header::CACHE_CONTROL, "no-cache")
+            })
+            .await
+    }
+
     fn wrong(&self, why: String) -> ClientError {
         ClientError::Unreadable {
             server: "loki",
-            url: format!("{}loki/api/v1/query_range", self.base()),
+            url: format!("{}{}", self.base(), RANGE.trim_start_matches('/')),
             why,
         }
     }
+}
+
+fn numbers(query: &str, start: i64, end: i64, step: Duration) -> [(&'static str, String); 4] {
+    [
+        ("query", query.to_owned()),
+        ("start", start.to_string()),
+        ("end", end.to_string()),
+        ("step", format!("{}", step.as_secs_f64())),
+    ]
 }
 
 fn range(start: i64, end: i64) -> Vec<(&'static str, String)> {

@@ -141,6 +141,28 @@ mod tests {
     }
 
     #[test]
+    fn metadata_is_told_apart_from_labels() {
+        // Shape of Loki 3.7 with `categorize-labels`.
+        let envelope: Envelope<Result> = serde_json::from_value(json!({
+            "status": "success",
+            "data": {"resultType": "streams", "encodingFlags": ["categorize-labels"], "result": [
+                {"stream": {"app": "x"}, "values": [
+                    ["1795490495184147877", "{}", {"structuredMetadata": {"detected_level": "error"}, "parsed": {"a": "7"}}],
+                    ["1795490495184147878", "{}", {}]]}],
+                "stats": {}}
+        }))
+        .unwrap();
+        let streams = envelope.data.unwrap().streams().unwrap();
+        assert_eq!(
+            streams[0].labels,
+            Labels::from([("app".to_owned(), "x".to_owned())])
+        );
+        assert_eq!(streams[0].entries[0].metadata["detected_level"], "error");
+        assert_eq!(streams[0].entries[0].metadata["a"], "7");
+        assert!(streams[0].entries[1].metadata.is_empty());
+    }
+
+    #[test]
     fn numbers_are_no_lines() {
         let envelope: Envelope<Result> = serde_json::from_value(json!({
             "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1_795_490_495.184, "3"]}]}
