@@ -106,13 +106,13 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "collector-refuses",
             "the Collector's memory limit is too low for anything to be taken",
-            Edit::rendered_text("collector.yaml", "limit_mib: 1600", "limit_mib: 2"),
-        ),
-        Mutant::new(
-            "answers-cut-off",
-            "Jaeger reads no more than three spans of a trace",
-            Edit::rendered_text("jaeger.yaml", "max_doc_count: 10000", "max_doc_count: 3"),
-        ),
+            Edit::set(COLLECTOR, "/spec/config/processors/memory_limiter/limit_mib", 2),
+        )
+        .and(Edit::set(
+            COLLECTOR,
+            "/spec/config/processors/memory_limiter/spike_limit_mib",
+            1,
+        )),
         Mutant::new(
             "other-port",
             "the Collector listens on a port that no SDK sends to",
