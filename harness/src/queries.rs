@@ -120,6 +120,9 @@ pub enum PanelKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Traces {
+    /// How many are loaded before anything is asked, over the time that searches look back.
+    #[schemars(range(min = 1))]
+    pub loaded: u64,
     /// Searches.
     pub search: TraceSearches,
     /// Single traces, whichever are stored.
@@ -175,6 +178,9 @@ pub struct TraceFetches {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Logs {
+    /// How many documents are loaded before anything is asked, over the range that is asked for.
+    #[schemars(range(min = 1))]
+    pub loaded: u64,
     /// Searches for documents.
     pub search: LogQueries,
     /// Counts and histograms.
@@ -227,6 +233,12 @@ impl LogQuery {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lines {
+    /// How many lines are loaded before anything is asked, over the range that is asked for.
+    #[schemars(range(min = 1))]
+    pub loaded: u64,
+    /// Points of a query that counts, as many as a panel has room for.
+    #[schemars(range(min = 2, max = 11000))]
+    pub points: u32,
     /// Their pace.
     pub pace: Pace,
     /// The questions.
@@ -324,11 +336,25 @@ impl Queries {
         for (place, pace) in paces {
             pace.check().map_err(|why| (Place::field(place), why))?;
         }
-        if self.metrics.points < 2 {
-            return Err((
-                Place::field("metrics/points"),
-                "a graph has 2 points or more".to_owned(),
-            ));
+        for (place, points) in [
+            ("metrics/points", self.metrics.points),
+            ("loki/points", self.loki.points),
+        ] {
+            if points < 2 {
+                return Err((Place::field(place), "a graph has 2 points or more".to_owned()));
+            }
+        }
+        for (place, loaded) in [
+            ("traces/loaded", self.traces.loaded),
+            ("logs/loaded", self.logs.loaded),
+            ("loki/loaded", self.loki.loaded),
+        ] {
+            if loaded == 0 {
+                return Err((
+                    Place::field(place),
+                    "there is nothing to ask for; load at least 1".to_owned(),
+                ));
+            }
         }
         unique(
             "metrics/panels",
@@ -516,6 +542,7 @@ mod tests {
         "expr: sum(up",
         "metrics/panels/0/expr: `sum(up` is not an expression"
     )]
+    #[case::nothing_loaded("loaded: 5000", "loaded: 0", "traces/loaded: there is nothing to ask for")]
     #[case::nothing_asked("points: 720", "points: 1", "metrics/points: a graph has 2 points or more")]
     fn a_mistake_is_named_with_its_line(#[case] find: &str, #[case] replace: &str, #[case] says: &str) {
         let text = shipped();

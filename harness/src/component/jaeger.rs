@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::http::Server;
+use super::http::{Answer, Server};
 use super::trace::Span;
 use super::{ClientError, own_metrics};
 
@@ -148,6 +148,18 @@ impl Jaeger {
         self.traces("/api/traces", &wire::query(query)).await
     }
 
+    /// The answer to a search as it was sent, unread: for measuring the server and not the reading.
+    pub async fn search_text(&self, query: &TraceQuery) -> Result<String, ClientError> {
+        let answer = self.ask("/api/traces", &wire::query(query)).await?;
+        Ok(answer.body)
+    }
+
+    /// The answer for a trace as it was sent, unread; where none is stored, Jaeger refuses.
+    pub async fn trace_text(&self, id: u128) -> Result<String, ClientError> {
+        let answer = self.ask(&format!("/api/traces/{id:032x}"), &[]).await?;
+        Ok(answer.body)
+    }
+
     /// What remote sampling says for a service.
     pub async fn sampling(&self, service: &str) -> Result<Sampling, ClientError> {
         let answer = self
@@ -164,19 +176,23 @@ impl Jaeger {
         Ok(own_metrics::parse(&self.metrics.get("/metrics").await?.body))
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(
-        &self,
-        path: &str,
-        parameters: &[(&str, String)],
-    ) -> Result<Option<T>, ClientError> {
+    async fn ask(&self, path: &str, parameters: &[(&str, String)]) -> Result<Answer, ClientError> {
         let query = self.query.as_ref().ok_or_else(|| ClientError::Unreachable {
             server: "jaeger",
             url: path.to_owned(),
             why: "it declares no query; ask another Jaeger on the same store".to_owned(),
         })?;
-        let answer = query
+        query
             .ask(reqwest::Method::GET, path, |request| request.query(parameters))
-            .await?;
+            .await
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+    ) -> Result<Option<T>, ClientError> {
+        let answer = self.ask(path, parameters).await?;
         let envelope: wire::Envelope<T> = answer.json()?;
         match envelope.errors.as_deref() {
             Some([first, ..]) => Err(answer.unreadable(first.msg.clone())),

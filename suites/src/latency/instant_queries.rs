@@ -10,7 +10,7 @@ use harness::stack::Capability;
 use harness::verdict::Level;
 
 use super::measure::{self, MACHINE, Plan};
-use super::metrics;
+use super::{metrics, queries};
 
 const PROMISE: &str = "query-latency-instant";
 
@@ -60,7 +60,7 @@ fn mutants() -> Vec<Mutant> {
 }
 
 async fn run(context: Context) -> Result<Findings, CaseError> {
-    let queries = metrics::queries(&context)?;
+    let queries = queries(&context)?;
     let machine = measure::machine(&context).await?;
     let mut findings = Findings::new();
     let mut loaded = metrics::load(&context, &queries, PanelKind::Instant, &mut findings).await?;

@@ -8,7 +8,7 @@ use harness::component::prometheus::Prometheus;
 use harness::deploy::RuleKind;
 use harness::finding::{Finding, Findings};
 use harness::judge::alerts::expression;
-use harness::queries::{FILE, PanelKind, Queries};
+use harness::queries::{PanelKind, Queries};
 use harness::stack::{PrometheusClone, PrometheusInstance, RuleSet};
 use harness::units::Span;
 
@@ -30,11 +30,6 @@ pub(super) struct Loaded {
     pub(super) questions: Vec<Question>,
     /// The expressions of the questions.
     pub(super) expressions: Vec<String>,
-}
-
-/// The questions' file.
-pub(super) fn queries(context: &Context) -> Result<Queries, CaseError> {
-    Queries::load(&context.fixtures.join(FILE)).map_err(|error| CaseError::Environment(error.to_string()))
 }
 
 /// Loads a server with history and says what is loaded and what limits it has.

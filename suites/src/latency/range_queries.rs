@@ -10,7 +10,7 @@ use harness::stack::Capability;
 use harness::verdict::Level;
 
 use super::measure::{self, MACHINE, Plan};
-use super::metrics;
+use super::{metrics, queries};
 
 const PROMISE: &str = "query-latency-range";
 
@@ -69,7 +69,7 @@ fn mutants() -> Vec<Mutant> {
 }
 
 async fn run(context: Context) -> Result<Findings, CaseError> {
-    let queries = metrics::queries(&context)?;
+    let queries = queries(&context)?;
     let machine = measure::machine(&context).await?;
     let mut findings = Findings::new();
     let range = context.contract.duration(PROMISE, "range")?;

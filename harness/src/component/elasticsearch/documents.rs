@@ -224,6 +224,15 @@ impl Elasticsearch {
         Ok(wire.into())
     }
 
+    /// The answer to a search as it was sent, unread: for measuring the server and not the reading.
+    ///
+    /// An answer that would not be whole, because a shard failed or was too late, is an error; and no answer is
+    /// one that the server has kept from before.
+    pub async fn search_text(&self, pattern: &str, body: &Value) -> Result<String, ClientError> {
+        let path = format!("/{pattern}/_search?allow_partial_search_results=false&request_cache=false");
+        Ok(self.send(Method::POST, &path, Some(body)).await?.body)
+    }
+
     /// Aggregates without hits; the aggregations of the answer, raw.
     pub async fn aggregate(
         &self,
