@@ -665,7 +665,10 @@ mod tests {
             .flat_map(|component| component.missing.iter().map(|missing| missing.capability))
             .collect();
         assert!(lacking.contains(&Capability::Lifecycle) && lacking.contains(&Capability::Jaeger));
-        assert_eq!(components[1].capabilities, [Capability::IndexCleaner]);
+        assert_eq!(
+            components[1].capabilities,
+            [Capability::JaegerClone, Capability::IndexCleaner]
+        );
         assert!(components[1].missing[0].reason.starts_with("no Java: "));
     }
 
