@@ -1,0 +1,3 @@
+module conform.test/parts
+
+go 1.24
