@@ -99,7 +99,12 @@ where
     );
     let first = queries::run(load, count, 0, count, &ask, read).await;
     let mut asked: Vec<Asked<usize>> = Vec::new();
+    // Refusals are no latencies, and one is enough to fail.
+    let refused = first.iter().any(|one| one.answer.is_err());
     for size in looks.sizes() {
+        if refused {
+            break;
+        }
         let estimates = estimated(&promised, &asked, &looks);
         let undecided = promised.iter().zip(&estimates).any(|(one, estimate)| {
             let budget = machine.budget(one.budget.most).or_else(|| {

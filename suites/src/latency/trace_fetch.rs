@@ -44,11 +44,6 @@ fn mutants() -> Vec<Mutant> {
             ),
         ),
         Mutant::new(
-            "answers-cut-off",
-            "Jaeger reads no more than three spans of a trace",
-            Edit::rendered_text("jaeger.yaml", "max_doc_count: 10000", "max_doc_count: 3"),
-        ),
-        Mutant::new(
             "more-than-the-store-gives",
             "Jaeger asks for more spans at once than its store gives",
             Edit::set(JAEGER, &format!("{BACKEND}/max_doc_count"), json!(20_000)),

@@ -36,9 +36,9 @@ pub(super) fn case() -> Case {
 fn mutants() -> Vec<Mutant> {
     vec![
         Mutant::new(
-            "answers-cut-off",
-            "Jaeger reads no more than three spans of a trace",
-            Edit::rendered_text("jaeger.yaml", "max_doc_count: 10000", "max_doc_count: 3"),
+            "more-than-the-store-gives",
+            "Jaeger asks for more spans at once than its store gives",
+            Edit::rendered_text("jaeger.yaml", "max_doc_count: 10000", "max_doc_count: 20000"),
         ),
         Mutant::new(
             "no-mappings",
