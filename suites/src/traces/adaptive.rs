@@ -354,11 +354,13 @@ impl Calculated {
     async fn of(jaeger: &Jaeger) -> Result<Self, CaseError> {
         let metrics = jaeger.own_metrics().await?;
         let sum = |name: &str| {
-            metrics
+            let of_all: f64 = metrics
                 .iter()
                 .filter(|(series, _)| series.split('{').next() == Some(name))
                 .map(|(_, value)| value)
-                .sum()
+                .sum();
+            // The sum of nothing is -0.
+            of_all + 0.0
         };
         Ok(Self {
             times: sum("adaptive_sampling_processor_calculate_probabilities_seconds_count"),
