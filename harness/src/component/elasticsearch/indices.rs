@@ -110,16 +110,6 @@ impl Elasticsearch {
             .collect())
     }
 
-    /// What an index of this name would get from the templates (`/_index_template/_simulate_index`), raw.
-    pub async fn simulate_index(&self, name: &str) -> Result<Value, ClientError> {
-        self.raw(
-            Method::POST,
-            &format!("/_index_template/_simulate_index/{name}?flat_settings=true"),
-            None,
-        )
-        .await
-    }
-
     /// Creates an index; `body` holds settings, mappings and aliases.
     pub async fn create_index(&self, name: &str, body: &Value) -> Result<(), ClientError> {
         self.send(Method::PUT, &format!("/{name}"), Some(body))
