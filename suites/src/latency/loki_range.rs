@@ -35,7 +35,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Loki],
         profiles: &["perf"],
         excludes: &[EVERYTHING],
-        bound: Duration::from_mins(4),
+        bound: Duration::from_mins(5),
         run: |context| Box::pin(run(context)),
         mutants,
     }
@@ -77,9 +77,9 @@ fn mutants() -> Vec<Mutant> {
         ),
         limit(
             "split-small",
-            "every query is split into hundreds of small ones",
+            "every query is split into sixty small ones",
             "split_queries_by_interval",
-            json!("10s"),
+            json!("1m"),
         ),
     ]
 }
