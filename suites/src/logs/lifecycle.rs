@@ -147,6 +147,23 @@ struct Seen {
     last: Option<Explain>,
 }
 
+/// What an index's phase is called from its creation until the lifecycle first looks at it (Elasticsearch 8.19).
+const NEW: &str = "new";
+
+impl Seen {
+    /// Takes down that the index is in `phase`, unless it was when last looked at. An index that nobody looked at
+    /// yet is in none; one that starts anew later is seen.
+    fn note(&mut self, phase: &str, at: f64) {
+        let is_same = match self.phases.last() {
+            Some((last, _)) => last == phase,
+            None => phase == NEW,
+        };
+        if !is_same {
+            self.phases.push((phase.to_owned(), at));
+        }
+    }
+}
+
 async fn run(context: Context) -> Result<Findings, CaseError> {
     let started = Instant::now();
     let server = context.stack.elasticsearch()?;
@@ -365,10 +382,8 @@ async fn watch(
                 let now = explained.get(&index.index);
                 let of = seen.entry(index.index.clone()).or_default();
                 let phase = now.map_or(Some("delete"), |explain| explain.phase.as_deref());
-                if let Some(phase) = phase
-                    && of.phases.last().is_none_or(|(last, _)| last != phase)
-                {
-                    of.phases.push((phase.to_owned(), start.elapsed().as_secs_f64()));
+                if let Some(phase) = phase {
+                    of.note(phase, start.elapsed().as_secs_f64());
                 }
                 of.last = now.cloned();
                 let is_there = match now {
@@ -519,5 +534,26 @@ fn drawing(planned: &[Planned], seen: &BTreeMap<String, Seen>) -> Drawing {
     Drawing::Timeline {
         title: "Phases of indices on both sides of every edge".to_owned(),
         lanes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::Seen;
+
+    #[rstest]
+    #[case::looked_at_before_the_lifecycle_did(&["new", "new", "hot", "hot", "warm"], &["hot", "warm"])]
+    #[case::looked_at_after(&["hot", "warm", "warm", "cold"], &["hot", "warm", "cold"])]
+    #[case::started_anew(&["hot", "new", "hot"], &["hot", "new", "hot"])]
+    #[case::never_looked_at(&["new", "new"], &[])]
+    fn notes_the_phases_that_an_index_went_through(#[case] looks: &[&str], #[case] expected: &[&str]) {
+        let mut seen = Seen::default();
+        for (number, phase) in (0_u8..).zip(looks) {
+            seen.note(phase, number.into());
+        }
+        let phases: Vec<&str> = seen.phases.iter().map(|(phase, _)| phase.as_str()).collect();
+        assert_eq!(phases, expected);
     }
 }

@@ -23,9 +23,9 @@ const EMISSION: Duration = Duration::from_millis(400);
 /// Series that remote write plays meanwhile.
 const SERIES: u64 = 20_000;
 /// Samples, spans or records a request; so many that requests are not what is measured.
-const BATCH: u32 = 5_000;
+const BATCH: u32 = 1_000;
 /// Requests without an answer at a time: the receiver shares the machine with the generator.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 4;
 
 /// The figures; none of a generator where the run was interrupted or nothing can be sent.
 pub(super) async fn all(session: &Session) -> Vec<Figure> {
