@@ -155,6 +155,7 @@ async fn one(
             stack: Arc::new(stack.stack()),
             seed: options.seed,
             report,
+            data: folder.clone(),
             cancel: cancel.clone(),
             progress: Progress::silent(),
             died: Arc::new(move || watched.died()),

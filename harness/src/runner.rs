@@ -8,6 +8,7 @@
 pub mod calibrate;
 pub mod machine;
 pub mod plan;
+pub(crate) mod slow;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub seed: Seed,
     /// The report's folder; artifacts go below it.
     pub report: PathBuf,
+    /// The folder below which servers keep their data.
+    pub data: PathBuf,
     /// Ends when the run is interrupted.
     pub cancel: CancellationToken,
     /// Where to say what is going on.
@@ -154,7 +157,13 @@ impl Runner {
         };
         let took = started.elapsed();
         let died = (self.shared.died)();
-        let (verdict, reason, findings) = judge(ended, died);
+        let (verdict, mut reason, findings) = judge(ended, died);
+        if verdict != Verdict::Pass
+            && !self.shared.cancel.is_cancelled()
+            && let Some(seen) = reason.take()
+        {
+            reason = Some(slow::disk_first(&self.shared.data, seen).await);
+        }
         self.shared.progress.done(
             case.id,
             match &reason {

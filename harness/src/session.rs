@@ -22,7 +22,7 @@ use crate::project::Project;
 use crate::report::{
     CaseReport, ProfileOutcome, ProfileResult, Report, ReportError, RunInfo, profile_result, promise_reports,
 };
-use crate::runner::{Outcome, Runner, Shared, calibrate, machine, report_of};
+use crate::runner::{Outcome, Runner, Shared, calibrate, machine, report_of, slow};
 use crate::seed::Seed;
 use crate::stack::{Capability, ComponentInfo, Stack};
 use crate::target::local::LocalStack;
@@ -213,8 +213,18 @@ impl Session {
                 cancel: cancel.clone(),
                 progress: progress.clone(),
             })
-            .await
-            .map_err(|error| Broken::from_target(&error))?;
+            .await;
+            let up = match up {
+                Ok(up) => up,
+                Err(error) => {
+                    let broken = Broken::from_target(&error);
+                    let TargetError::Environment(why) = error else {
+                        return Err(broken);
+                    };
+                    let reason = slow::disk_first(folder, why).await;
+                    return Err(Broken { reason, ..broken });
+                }
+            };
             let own = Arc::new(up);
             let watched = own.clone();
             (own.stack(), Some(own), Arc::new(move || watched.died()))
@@ -227,6 +237,7 @@ impl Session {
             stack: Arc::new(stack),
             seed: options.seed,
             report: options.report.clone(),
+            data: folder.to_owned(),
             cancel: cancel.clone(),
             progress: progress.clone(),
             died,

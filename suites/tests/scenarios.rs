@@ -21,6 +21,7 @@ mod scenarios {
     mod readme;
     mod report;
     mod servers;
+    mod slow_disk;
     mod stores;
     mod usage;
     mod wait;

@@ -41,7 +41,12 @@ pub(super) async fn all(session: &Session, outcomes: &[Outcome]) -> Vec<Figure> 
             seconds("stack ready", "harness-up", stack.up);
         }
         match cold {
-            true if whole => seconds("cold first run", "harness-cold-run", took),
+            // With what came before the program: a newcomer waits for cargo, too.
+            true if whole => seconds(
+                "cold first run, compiling included",
+                "harness-cold-run",
+                machine::process_age().unwrap_or(took),
+            ),
             false if whole => seconds("core profile", "harness-core-profile", took),
             _ => {}
         }

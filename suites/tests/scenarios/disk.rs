@@ -47,11 +47,18 @@ pub(super) fn in_own_mounts(ground: &Ground, mount: &str, arguments: &[&str]) ->
         eprintln!("not checked: this machine lets nobody mount a file system, not even for himself");
         return None;
     };
+    let mut words = unshare;
+    let line = format!("{mount} && exec \"$@\"");
+    words.extend(["sh", "-c", &line, "sh"]);
+    Some(wrapped(ground, &words, arguments))
+}
+
+/// `conform` started by other words, which end in starting it.
+pub(super) fn wrapped(ground: &Ground, words: &[&str], arguments: &[&str]) -> Command {
     let conform = ground.conform(arguments.iter().copied());
-    let mut command = Command::new(unshare[0]);
+    let mut command = Command::new(words[0]);
     command
-        .args(&unshare[1..])
-        .args(["sh", "-c", &format!("{mount} && exec \"$@\""), "sh"])
+        .args(&words[1..])
         .arg(conform.get_program())
         .args(conform.get_args());
     if let Some(folder) = conform.get_current_dir() {
@@ -63,7 +70,7 @@ pub(super) fn in_own_mounts(ground: &Ground, mount: &str, arguments: &[&str]) ->
             None => command.env_remove(name),
         };
     }
-    Some(command)
+    command
 }
 
 /// Fills the small disk below the runs of a command.

@@ -159,6 +159,39 @@ struct WireHit {
     sort: Vec<Value>,
 }
 
+#[derive(Deserialize)]
+struct WireCount {
+    count: u64,
+    #[serde(rename = "_shards")]
+    shards: WireCountedShards,
+}
+
+#[derive(Deserialize)]
+struct WireCountedShards {
+    total: u64,
+    successful: u64,
+    failed: u64,
+}
+
+impl WireCount {
+    /// The count, if every shard was counted. Shards that no node holds are neither successful nor failed
+    /// (Elasticsearch 8.19).
+    fn whole(&self) -> Result<u64, String> {
+        let WireCountedShards {
+            total,
+            successful,
+            failed,
+        } = self.shards;
+        if successful < total || failed > 0 {
+            Err(format!(
+                "only {successful} of {total} shards were counted, {failed} failed"
+            ))
+        } else {
+            Ok(self.count)
+        }
+    }
+}
+
 impl From<WireSearch> for SearchAnswer {
     fn from(wire: WireSearch) -> Self {
         let (total, exact) = wire
@@ -202,17 +235,15 @@ impl Elasticsearch {
     }
 
     /// How many documents match, all where `query` is none.
+    ///
+    /// A count that lacks a shard's documents is an error, not a smaller number.
     pub async fn count(&self, pattern: &str, query: Option<&Value>) -> Result<u64, ClientError> {
-        #[derive(Deserialize)]
-        struct Wire {
-            count: u64,
-        }
         let body = query.map(|query| json!({ "query": query }));
-        let wire: Wire = self
+        let answer = self
             .send(Method::POST, &format!("/{pattern}/_count"), body.as_ref())
-            .await?
-            .json()?;
-        Ok(wire.count)
+            .await?;
+        let wire: WireCount = answer.json()?;
+        wire.whole().map_err(|why| answer.unreadable(why))
     }
 
     /// Searches; `body` as `_search` takes it.
