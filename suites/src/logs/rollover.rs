@@ -47,7 +47,7 @@ pub(super) fn case() -> Case {
         level: Level::Must,
         promises: &["logs-lifecycle-hot"],
         needs: &[Capability::ClockShift],
-        profiles: &["extended"],
+        profiles: &["core"],
         excludes: &[],
         bound: Duration::from_mins(4),
         run: |context| Box::pin(run(context)),
