@@ -7,6 +7,7 @@ use std::process::Command;
 use std::{fs, io};
 
 use harness::verdict::Exit;
+use rstest::rstest;
 
 use super::ground::{Ended, Ground, LONG, Running, SHORT};
 use super::process;
@@ -88,10 +89,12 @@ pub(super) fn fill(ground: &Ground, running: &Running) {
     );
 }
 
-#[test]
-fn a_disk_without_room_for_anything_is_the_cause_and_is_named() {
+#[rstest]
+#[case::for_anything("4k")]
+#[case::for_what_a_server_makes_at_its_start("200k")]
+fn a_disk_without_room_is_the_cause_and_is_named(#[case] size: &str) {
     let ground = Ground::with_servers();
-    let Some(command) = on_small_disk(&ground, "runs", "4k", &["run", "--fresh", "--case", SHORT]) else {
+    let Some(command) = on_small_disk(&ground, "runs", size, &["run", "--fresh", "--case", SHORT]) else {
         return;
     };
     assert_full(&ground, &ground.end(command), SHORT);
