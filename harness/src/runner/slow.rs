@@ -87,7 +87,7 @@ mod tests {
         Page::Kept(Duration::from_millis(1_900)),
         "the disk below /data takes 1.9 s to keep a page; late"
     )]
-    #[case::stuck(Page::Open, "the disk below /data has not kept a page within 10 s; late")]
+    #[case::stuck(Page::Open, "the disk below /data has not kept a page within 10.0 s; late")]
     #[case::full(Page::Refused, "late")]
     fn a_slow_disk_is_named_first(#[case] page: Page, #[case] expected: &str) {
         assert_eq!(words(Path::new("/data"), page, "late".to_owned()), expected);
