@@ -251,6 +251,12 @@ pub(super) async fn down(args: &DownArgs) -> Result<Exit, CliError> {
         }
         return Ok(Exit::Success);
     }
+    // One that cannot be taken down keeps none of the others.
+    let (local, clusters) = (down_every_local().await, kind::down_all().await);
+    local.and(clusters)
+}
+
+async fn down_every_local() -> Result<Exit, CliError> {
     let runs = runs_folder();
     for name in warm::names(&runs).map_err(environment)? {
         print(&format!("{name}: {}", told(down_local(&name).await?)));
@@ -258,7 +264,7 @@ pub(super) async fn down(args: &DownArgs) -> Result<Exit, CliError> {
     for left in warm::sweep(&runs).map_err(environment)? {
         print(&format!("{}: removed, its run was killed", left.display()));
     }
-    kind::down_all().await
+    Ok(Exit::Success)
 }
 
 async fn down_local(name: &str) -> Result<Down, CliError> {

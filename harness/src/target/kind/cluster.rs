@@ -37,8 +37,9 @@ const KUBECONFIG: &str = "kubeconfig";
 const MAKING: &str = "making";
 /// How long a node may take to be ready; 14 s on two cores where the image is there.
 const READY: Duration = Duration::from_mins(3);
-/// How long an engine's client of a killed run may be at its last command.
-const ORPHANS: Duration = Duration::from_mins(1);
+/// How long an engine's client of a killed run may be at its last command: 50 s were seen on a machine with six times
+/// the work it has cores for.
+const ORPHANS: Duration = Duration::from_mins(2);
 /// How long a cluster may take to be gone after the CLI said that it is deleted.
 const GONE: Duration = Duration::from_secs(30);
 /// How long a look at a cluster may have its lock.
