@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(hindrances(&host, DEMAND), []);
         let mut config = Cluster::default();
         adapt(&mut config, &host);
-        assert_eq!(config.feature_gates["KubeletInUserNamespace"], true);
+        assert!(config.feature_gates["KubeletInUserNamespace"]);
         assert_eq!(config.kubeadm_config_patches.len(), 1);
     }
 }

@@ -64,14 +64,6 @@ impl Machine {
             .count()
     }
 
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            name: name(),
-            image: Some("node:1".to_owned()),
-            config: Cluster::default(),
-        }
-    }
-
     async fn up(&self, wanted: &Wanted) -> Result<Held, ClusterError> {
         let cancel = CancellationToken::new();
         self.clusters.up(wanted, &Progress::silent(), &cancel).await
@@ -86,6 +78,14 @@ impl Machine {
     }
 }
 
+fn wanted() -> Wanted {
+    Wanted {
+        name: name(),
+        image: Some("node:1".to_owned()),
+        config: Cluster::default(),
+    }
+}
+
 fn name() -> ClusterName {
     "conform-one".parse().unwrap()
 }
@@ -93,7 +93,7 @@ fn name() -> ClusterName {
 #[tokio::test]
 async fn a_cluster_is_made_and_taken_and_another_one_takes_its_place() {
     let machine = Machine::new();
-    let mut wanted = machine.wanted();
+    let mut wanted = wanted();
     let first = machine.up(&wanted).await.unwrap();
     assert_eq!(first.made.as_deref(), Some("there is none"));
     drop(first);
@@ -111,9 +111,9 @@ async fn a_cluster_is_made_and_taken_and_another_one_takes_its_place() {
 #[tokio::test]
 async fn who_has_a_cluster_has_it_alone() {
     let machine = Machine::new();
-    let held = machine.up(&machine.wanted()).await.unwrap();
+    let held = machine.up(&wanted()).await.unwrap();
     let taken = |error: ClusterError| matches!(error, ClusterError::Taken { .. });
-    assert!(taken(machine.up(&machine.wanted()).await.unwrap_err()));
+    assert!(taken(machine.up(&wanted()).await.unwrap_err()));
     assert!(taken(machine.clusters.down(&name()).await.unwrap_err()));
     assert!(machine.clusters.list().await.unwrap()[0].taken);
     drop(held);
@@ -127,7 +127,7 @@ async fn somebody_elses_cluster_of_that_name_is_left_alone() {
     let machine = Machine::new();
     machine.engine_has("conform-one\trunning\t/elsewhere/conform-one\n");
     let foreign = |error: ClusterError| matches!(error, ClusterError::Foreign { .. });
-    assert!(foreign(machine.up(&machine.wanted()).await.unwrap_err()));
+    assert!(foreign(machine.up(&wanted()).await.unwrap_err()));
     assert!(foreign(machine.clusters.down(&name()).await.unwrap_err()));
     assert!(machine.clusters.down_all().await.unwrap().removed.is_empty());
     assert_eq!((machine.times("create"), machine.times("delete")), (0, 0));
@@ -144,7 +144,7 @@ async fn what_a_killed_run_left_is_replaced_or_removed() {
     };
     left();
     assert_eq!(machine.clusters.list().await.unwrap()[0].state, State::HalfMade);
-    let made = machine.up(&machine.wanted()).await.unwrap().made;
+    let made = machine.up(&wanted()).await.unwrap().made;
     assert_eq!(
         made.as_deref(),
         Some("the one that is there was not made to its end")
@@ -168,7 +168,7 @@ async fn files_without_a_cluster_are_left_overs_too() {
 async fn a_failed_creation_leaves_no_files() {
     let machine = Machine::new();
     fs::write(machine.folder.path().join("fails"), "").unwrap();
-    let error = machine.up(&machine.wanted()).await.unwrap_err();
+    let error = machine.up(&wanted()).await.unwrap_err();
     assert!(matches!(error, ClusterError::Kind(_)), "{error}");
     assert!(!machine.clusters.folder_of(&name()).exists());
 }
@@ -181,7 +181,7 @@ async fn an_interrupted_creation_leaves_no_files() {
     let progress = Progress::silent();
     let error = machine
         .clusters
-        .up(&machine.wanted(), &progress, &cancel)
+        .up(&wanted(), &progress, &cancel)
         .await
         .unwrap_err();
     assert!(matches!(error, ClusterError::Interrupted), "{error}");
