@@ -18,7 +18,7 @@ mod feature;
 mod go;
 mod maven;
 mod process;
-mod space;
+pub(crate) mod space;
 mod version;
 mod way;
 mod web;

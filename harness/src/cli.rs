@@ -7,6 +7,7 @@ mod check;
 mod coverage;
 mod doctor;
 mod emit;
+mod kind;
 mod list;
 mod mutate;
 mod run;
@@ -46,9 +47,9 @@ enum Command {
     Run(run::RunArgs),
     /// Brings a stack up and keeps it warm for later runs
     Up(warm::UpArgs),
-    /// Takes a warm stack down
-    Down(warm::NameArgs),
-    /// Says which warm stacks run
+    /// Takes a warm stack or a stack's cluster down, or everything that is left of any
+    Down(warm::DownArgs),
+    /// Says which warm stacks and clusters run
     Status(warm::StatusArgs),
     /// Breaks the stack on purpose, mutant by mutant, and says which case noticed
     Mutate(mutate::MutateArgs),
@@ -199,7 +200,7 @@ async fn dispatch(command: Command, shell: &Shell) -> Result<Exit, CliError> {
         Command::Run(args) => run::run(args, shell).await,
         Command::Up(args) => warm::up(args, shell).await,
         Command::Down(args) => warm::down(&args).await,
-        Command::Status(args) => warm::status(&args),
+        Command::Status(args) => warm::status(&args).await,
         Command::Keep(args) => warm::keep(args, shell).await,
         Command::Mutate(args) => mutate::mutate(args, shell).await,
         Command::Doctor(args) => doctor::doctor(&args, shell).await,

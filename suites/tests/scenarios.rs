@@ -11,6 +11,7 @@
 
 mod scenarios {
     mod clones;
+    mod clusters;
     mod disk;
     mod emit;
     mod ends;

@@ -59,6 +59,8 @@ pub enum DoctorKind {
     Tool,
     /// Disk space.
     Space,
+    /// Whether clusters can be made.
+    Cluster,
 }
 
 /// The state of a thing.

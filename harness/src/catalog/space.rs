@@ -73,14 +73,14 @@ impl Drop for Claim<'_> {
 }
 
 /// Free bytes for this user on the file system of `path`, or of its nearest folder that exists.
-pub(super) fn free(path: &Path) -> Option<u64> {
+pub(crate) fn free(path: &Path) -> Option<u64> {
     path.ancestors()
         .find_map(|folder| rustix::fs::statvfs(folder).ok())
         .map(|about| about.f_bavail.saturating_mul(about.f_frsize))
 }
 
 /// A size for people: one decimal, in powers of 1024 under the names the field uses.
-pub(super) fn format_bytes(bytes: u64) -> String {
+pub(crate) fn format_bytes(bytes: u64) -> String {
     let (mut unit, mut name) = (1u64, "B");
     for next in ["KB", "MB", "GB", "TB"] {
         if bytes / unit < 1024 {

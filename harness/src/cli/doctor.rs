@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clap::Args;
 
-use super::{CliError, Shell, print, say};
+use super::{CliError, Shell, kind, print, say};
 use crate::catalog::{DoctorLine, DoctorState, cache_folder};
 use crate::session::{COMPONENTS, unavailable};
 use crate::verdict::Exit;
@@ -18,7 +18,9 @@ pub(super) struct DoctorArgs {
 
 pub(super) async fn doctor(args: &DoctorArgs, shell: &Shell) -> Result<Exit, CliError> {
     let project = shell.project()?;
-    let lines = project.catalog.doctor(&cache_folder(), &shell.cancel).await;
+    let cache = cache_folder();
+    let (mut lines, clusters) = tokio::join!(project.catalog.doctor(&cache, &shell.cancel), kind::examine());
+    lines.extend(clusters);
     if args.json {
         let text =
             serde_json::to_string_pretty(&lines).map_err(|error| CliError::Environment(error.to_string()))?;

@@ -13,6 +13,8 @@ use crate::verdict::Exit;
 pub(super) enum TargetName {
     /// Real server binaries as child processes on loopback
     Local,
+    /// A kind cluster of one node on this machine's container engine
+    Kind,
 }
 
 #[derive(Debug, Args)]
@@ -41,7 +43,11 @@ pub(super) struct RunArgs {
 }
 
 pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> {
-    let TargetName::Local = args.target;
+    if let TargetName::Kind = args.target {
+        return Err(CliError::Environment(
+            "cases do not run on a cluster yet: `conform up --target kind` makes one".to_owned(),
+        ));
+    }
     let project = shell.project()?;
     let cases = args.selection.select(&shell.cases)?;
     let seed = args.report.seed.unwrap_or_else(Seed::fresh);

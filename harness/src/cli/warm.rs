@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::run::TargetName;
-use super::{CliError, Shell, print};
+use super::{CliError, Shell, kind, print};
 use crate::catalog::cache_folder;
 use crate::clock;
 use crate::files;
@@ -72,6 +72,15 @@ pub(super) struct NameArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct DownArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// Takes every warm stack and every cluster of ours down, and removes what killed runs left
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Name of the warm stack [default: all]
     #[arg(long, value_name = "NAME", value_parser = stack_name)]
@@ -103,7 +112,13 @@ fn environment(error: impl std::fmt::Display) -> CliError {
 }
 
 pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
-    let TargetName::Local = args.target;
+    match args.target {
+        TargetName::Local => up_local(args, shell).await,
+        TargetName::Kind => kind::up(args.name.name, shell).await,
+    }
+}
+
+async fn up_local(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
     // Bad input and missing servers are said here, not in a log of a process in the background.
     let project = shell.project()?;
     let needs = args.part.needs(shell)?;
@@ -222,33 +237,67 @@ pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError
     Ok(Exit::Success)
 }
 
-pub(super) async fn down(args: &NameArgs) -> Result<Exit, CliError> {
-    let state = warm::state_file(&runs_folder(), &args.name);
-    let down = warm::down(&state).await.map_err(environment)?;
-    if down != Down::Absent {
-        // Logs of a stack that nobody wants any more; a folder that cannot be removed harms nobody.
-        let _ = std::fs::remove_dir_all(kept_folder(&args.name));
+pub(super) async fn down(args: &DownArgs) -> Result<Exit, CliError> {
+    if !args.all {
+        let (local, cluster) = (
+            down_local(&args.name.name).await?,
+            kind::down(&args.name.name).await?,
+        );
+        if let Some(cluster) = &cluster {
+            print(&format!("cluster {cluster}: removed"));
+        }
+        if local != Down::Absent || cluster.is_none() {
+            print(told(local));
+        }
+        return Ok(Exit::Success);
     }
-    print(match down {
-        Down::Absent => "no warm stack of that name runs",
-        Down::Stopped => "taken down",
-        Down::Swept => "its keeper had ended before; what it left is removed",
-    });
+    // One that cannot be taken down keeps none of the others.
+    let (local, clusters) = (down_every_local().await, kind::down_all().await);
+    local.and(clusters)
+}
+
+async fn down_every_local() -> Result<Exit, CliError> {
+    let runs = runs_folder();
+    for name in warm::names(&runs).map_err(environment)? {
+        print(&format!("{name}: {}", told(down_local(&name).await?)));
+    }
+    for left in warm::sweep(&runs).map_err(environment)? {
+        print(&format!("{}: removed, its run was killed", left.display()));
+    }
     Ok(Exit::Success)
 }
 
-pub(super) fn status(args: &StatusArgs) -> Result<Exit, CliError> {
+async fn down_local(name: &str) -> Result<Down, CliError> {
+    let state = warm::state_file(&runs_folder(), name);
+    let down = warm::down(&state).await.map_err(environment)?;
+    if down != Down::Absent {
+        // Logs of a stack that nobody wants any more; a folder that cannot be removed harms nobody.
+        let _ = std::fs::remove_dir_all(kept_folder(name));
+    }
+    Ok(down)
+}
+
+fn told(down: Down) -> &'static str {
+    match down {
+        Down::Absent => "no warm stack of that name runs",
+        Down::Stopped => "taken down",
+        Down::Swept => "its keeper had ended before; what it left is removed",
+    }
+}
+
+pub(super) async fn status(args: &StatusArgs) -> Result<Exit, CliError> {
     let runs = runs_folder();
     let names = match &args.name {
         Some(name) => vec![name.clone()],
         None => warm::names(&runs).map_err(environment)?,
     };
-    let mut exit = Exit::Success;
-    if names.is_empty() {
+    let (clusters, mut exit) = kind::status(args.name.as_deref()).await?;
+    if names.is_empty() && !clusters {
         print("no warm stack runs; `conform up` starts one");
     }
     for name in names {
         match warm::status(&warm::state_file(&runs, &name)).map_err(environment)? {
+            Status::Absent if clusters => {}
             Status::Absent => print(&format!(
                 "{name}: does not run; `conform up --name {name}` starts it"
             )),

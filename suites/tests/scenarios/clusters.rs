@@ -1,0 +1,352 @@
+//! Clusters of ours on the real engine. These are ignored unless asked for (`-- --ignored`, ci/kind does), and
+//! then fail where there is no kind or engine: none of them passes without having run.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use harness::catalog::Environment;
+use harness::progress::Progress;
+use harness::target::kind::{ClusterRequest, KindTarget};
+use harness::verdict::Exit;
+use kind_rs::config::Cluster;
+use rustix::process::Signal;
+use tokio_util::sync::CancellationToken;
+
+use super::ground::{Ended, Ground, Running};
+use super::process;
+use super::wait::wait;
+
+/// Longest a cluster may take on a slow machine whose engine has the node's image.
+const UP: Duration = Duration::from_mins(4);
+/// What is passed on of the environment: what to make clusters with.
+const PASSED: [&str; 2] = ["CONFORM_KIND_BIN", "CONFORM_NODE_IMAGE"];
+
+/// A ground whose clusters go with it.
+struct Clusters {
+    ground: Ground,
+    /// The user's own kubeconfig, and when it was written.
+    users: Option<(PathBuf, SystemTime)>,
+    /// Volumes that belonged to no container before.
+    volumes: BTreeSet<String>,
+}
+
+impl Clusters {
+    fn new() -> Self {
+        Self {
+            ground: Ground::new(),
+            users: users_kubeconfig(),
+            volumes: dangling(),
+        }
+    }
+
+    /// `conform` on the ground.
+    fn conform(&self, arguments: &[&str]) -> Command {
+        let mut command = self.ground.conform(arguments.iter().copied());
+        for name in PASSED {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        self.ground.start(self.conform(arguments))
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> Ended {
+        let begin = Instant::now();
+        let ended = self.start(arguments).ends(UP);
+        println!("conform {}: {:.1?}", arguments.join(" "), begin.elapsed());
+        assert_eq!(ended.code, 0, "{arguments:?}: {ended}");
+        ended
+    }
+
+    #[track_caller]
+    fn up(&self, name: &str) -> Ended {
+        self.ok(&["up", "--target", "kind", "--name", name])
+    }
+
+    /// The target as the command has it.
+    fn target(&self) -> KindTarget {
+        KindTarget::new(&self.ground.runs(), Environment::of_process()).expect("there is a kind")
+    }
+
+    /// No container, network, volume, process or file is left, and the user's kubeconfig is as it was.
+    #[track_caller]
+    fn assert_clean(&self) {
+        process::gone(self.ground.path());
+        let clusters = self.ground.runs().join("clusters");
+        let containers = docker(&["ps", "--all", "--format", "{{.Names}} {{.Mounts}}", "--no-trunc"]);
+        assert!(
+            !containers.contains(&clusters.display().to_string()),
+            "{containers}"
+        );
+        let networks = docker(&["network", "ls", "--format", "{{.Name}}"]);
+        let target = self.target();
+        assert!(
+            !networks.lines().any(|name| name == target.clusters().network()),
+            "{networks}"
+        );
+        let left: Vec<String> = dangling().difference(&self.volumes).cloned().collect();
+        assert_eq!(left, Vec::<String>::new(), "volumes");
+        self.ground.assert_clean();
+        assert_eq!(users_kubeconfig(), self.users, "the user's kubeconfig");
+    }
+}
+
+impl Drop for Clusters {
+    fn drop(&mut self) {
+        // A test that failed must leave no cluster behind either.
+        if self.ground.runs().join("clusters").exists() {
+            let ended = self.start(&["down", "--all"]).ends(UP);
+            if ended.code != 0 {
+                eprintln!("{ended}");
+            }
+        }
+    }
+}
+
+fn users_kubeconfig() -> Option<(PathBuf, SystemTime)> {
+    let path = match std::env::var_os("KUBECONFIG") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(&std::env::var_os("HOME")?).join(".kube/config"),
+    };
+    let written = fs::metadata(&path).ok()?.modified().ok()?;
+    Some((path, written))
+}
+
+fn dangling() -> BTreeSet<String> {
+    let listed = docker(&["volume", "ls", "--quiet", "--filter", "dangling=true"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("docker starts");
+    assert!(output.status.success(), "docker {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("docker prints text")
+}
+
+/// The file that `up` names.
+fn kubeconfig(up: &Ended) -> PathBuf {
+    let (_, rest) = up
+        .stdout
+        .split_once("--kubeconfig ")
+        .expect("up names the kubeconfig");
+    rest.split_whitespace().next().expect("a path follows").into()
+}
+
+/// Whether the apiserver of a kubeconfig takes connections.
+fn answers(kubeconfig: &Path) -> bool {
+    let text = fs::read_to_string(kubeconfig).expect("the kubeconfig can be read");
+    let (_, rest) = text
+        .split_once("server: https://")
+        .expect("it names the apiserver");
+    let address = rest.lines().next().expect("an address follows").trim();
+    TcpStream::connect(address).is_ok()
+}
+
+#[test]
+#[ignore = "needs kind and a container engine; run by ci/kind"]
+fn a_cluster_is_made_once_taken_as_it_is_replaced_and_removed_whole() {
+    let clusters = Clusters::new();
+    let up = clusters.up("life");
+    assert!(up.stderr.contains("conform-life: there is none"), "{up}");
+    let kubeconfig = kubeconfig(&up);
+    assert!(kubeconfig.starts_with(clusters.ground.runs()), "{up}");
+    assert!(answers(&kubeconfig));
+    let status = clusters.ok(&["status"]);
+    assert!(
+        status.stdout.starts_with("cluster conform-life: runs\n"),
+        "{status}"
+    );
+
+    let again = clusters.up("life");
+    assert!(again.stderr.contains("fits and is taken"), "{again}");
+    assert!(answers(&kubeconfig));
+
+    // Another configuration is another cluster.
+    let target = clusters.target();
+    let request = ClusterRequest {
+        stack: "life".to_owned(),
+        config: Cluster {
+            runtime_config: [("api/alpha".to_owned(), "false".to_owned())].into(),
+            ..Cluster::default()
+        },
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    let held = runtime
+        .block_on(target.cluster(request, &Progress::silent(), &CancellationToken::new()))
+        .expect("the cluster comes up");
+    assert_eq!(
+        held.made.as_deref(),
+        Some("the one that is there is of another configuration")
+    );
+    let taken = clusters.start(&["down", "--name", "life"]).ends(UP);
+    assert_eq!(taken.code, i32::from(Exit::Environment.code()), "{taken}");
+    assert!(
+        taken.verdict_line().starts_with("another run has the cluster"),
+        "{taken}"
+    );
+    drop(held);
+
+    let down = clusters.ok(&["down", "--name", "life"]);
+    assert_eq!(down.stdout, "cluster conform-life: removed\n", "{down}");
+    // The network stays for the next one.
+    clusters.ok(&["down", "--all"]);
+    clusters.assert_clean();
+}
+
+#[test]
+#[ignore = "needs kind and a container engine; run by ci/kind"]
+fn several_live_side_by_side_and_one_name_is_one_runs() {
+    let clusters = Clusters::new();
+    let start = |name| clusters.start(&["up", "--target", "kind", "--name", name]);
+    let mut first = start("first");
+    first.said_within("creating cluster", UP);
+    let same = start("first").ends(UP);
+    assert!(
+        same.verdict_line()
+            .starts_with("another run has the cluster conform-first"),
+        "{same}"
+    );
+    let second = start("second");
+    for ended in [first.ends(UP), second.ends(UP)] {
+        assert_eq!(ended.code, 0, "{ended}");
+        assert!(answers(&kubeconfig(&ended)));
+    }
+    let status = clusters.ok(&["status"]);
+    for name in ["first", "second"] {
+        let line = format!("cluster conform-{name}: runs\n");
+        assert!(status.stdout.contains(&line), "{status}");
+    }
+    let down = clusters.ok(&["down", "--all"]);
+    assert_eq!(
+        down.stdout,
+        "cluster conform-first: removed\ncluster conform-second: removed\n"
+    );
+    clusters.assert_clean();
+}
+
+#[test]
+#[ignore = "needs kind and a container engine; run by ci/kind"]
+fn what_a_killed_run_left_is_replaced_by_the_next() {
+    let clusters = Clusters::new();
+    let mut killed = clusters.start(&["up", "--target", "kind", "--name", "killed"]);
+    killed.said_within("Starting control-plane", UP);
+    kill(killed);
+    let status = clusters.start(&["status"]).ends(UP);
+    assert_eq!(status.code, i32::from(Exit::Environment.code()), "{status}");
+    assert!(status.stdout.contains("its maker was killed"), "{status}");
+    let up = clusters.up("killed");
+    assert!(
+        up.stderr
+            .contains("the one that is there was not made to its end"),
+        "{up}"
+    );
+    assert!(answers(&kubeconfig(&up)));
+    clusters.ok(&["down", "--all"]);
+    clusters.assert_clean();
+}
+
+#[test]
+#[ignore = "needs kind and a container engine; run by ci/kind"]
+fn a_run_that_is_killed_at_any_moment_leaves_nothing_that_down_all_does_not_find() {
+    let count: u32 = std::env::var("KILLS").map_or(6, |count| count.parse().expect("KILLS is a number"));
+    for number in 0..count {
+        let clusters = Clusters::new();
+        // Spread over the whole creation, and a little beyond its end.
+        let moment = Duration::from_millis(100) + Duration::from_millis(16_000) * number / count.max(1);
+        let begin = Instant::now();
+        let mut running = clusters.start(&["up", "--target", "kind", "--name", "kill"]);
+        wait("the moment", UP, || {
+            let over = begin.elapsed() >= moment || running.ended().is_some();
+            over.then_some(()).ok_or_else(|| "not yet".to_owned())
+        });
+        let said = running.says();
+        kill(running);
+        let down = clusters.ok(&["down", "--all"]);
+        println!(
+            "killed after {moment:.1?} at {:?}: {:?}",
+            said.lines().last().unwrap_or_default(),
+            down.stdout.trim()
+        );
+        clusters.assert_clean();
+    }
+}
+
+#[test]
+#[ignore = "needs kind and a container engine; run by ci/kind"]
+fn an_interrupted_creation_clears_up_after_itself() {
+    let clusters = Clusters::new();
+    let mut running = clusters.start(&["up", "--target", "kind", "--name", "interrupted"]);
+    running.said_within("Starting control-plane", UP);
+    process::signal_to(running.pid(), Signal::INT);
+    let ended = running.ends(UP);
+    assert_eq!(ended.code, i32::from(Exit::Environment.code()), "{ended}");
+    let status = clusters.ok(&["status"]);
+    assert!(status.stdout.starts_with("no warm stack runs"), "{status}");
+    clusters.ok(&["down", "--all"]);
+    clusters.assert_clean();
+}
+
+#[test]
+#[ignore = "needs kind and a container engine; run by ci/kind"]
+fn somebody_elses_cluster_is_left_alone() {
+    struct Removed(String);
+    impl Drop for Removed {
+        fn drop(&mut self) {
+            docker(&["rm", "--volumes", &self.0]);
+        }
+    }
+    let clusters = Clusters::new();
+    let stack = format!("foreign-{}", std::process::id());
+    let label = format!("label=io.x-k8s.kind.cluster=conform-{stack}");
+    let image = docker(&["image", "ls", "--quiet", "kindest/node"]);
+    let image = image.lines().next().expect("there is an image of nodes");
+    let id = docker(&["create", "--label", label.trim_start_matches("label="), image]);
+    let theirs = Removed(id.trim().to_owned());
+    let up = clusters
+        .start(&["up", "--target", "kind", "--name", &stack])
+        .ends(UP);
+    assert_eq!(up.code, i32::from(Exit::Environment.code()), "{up}");
+    assert!(up.verdict_line().contains("that is not ours"), "{up}");
+    clusters.ok(&["down", "--all"]);
+    let listed = docker(&["ps", "--all", "--no-trunc", "--quiet", "--filter", &label]);
+    assert_eq!(listed.trim(), theirs.0);
+    drop(theirs);
+    clusters.assert_clean();
+}
+
+#[test]
+fn no_engine_is_said_before_anything_is_made() {
+    let ground = Ground::new();
+    let mut command = ground.conform(["up", "--target", "kind"]);
+    command
+        .env("CONFORM_KIND_BIN", "/bin/false")
+        .env("PATH", "/nowhere");
+    let ended = ground.end(command);
+    assert_eq!(ended.code, i32::from(Exit::Environment.code()), "{ended}");
+    assert!(
+        ended
+            .verdict_line()
+            .starts_with("no container engine answers: docker does not start: "),
+        "{ended}"
+    );
+    assert!(ended.verdict_line().contains("install docker"), "{ended}");
+    ground.assert_clean();
+}
+
+/// Kills a command without any chance to clear up, and waits for its end.
+fn kill(running: Running) {
+    process::signal_to(running.pid(), Signal::KILL);
+    running.ends(UP);
+}
