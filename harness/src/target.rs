@@ -5,6 +5,7 @@ mod clock;
 mod clones;
 mod failure;
 mod folder;
+pub mod kind;
 pub mod local;
 mod memory;
 pub mod needs;

@@ -1,0 +1,3 @@
+//! A kind cluster as target.
+
+pub mod apply;
