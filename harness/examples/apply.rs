@@ -19,11 +19,9 @@ async fn main() -> anyhow::Result<()> {
     std::io::stdin().read_to_string(&mut text)?;
     let tree = tree::DeployTree::parse("standard input".as_ref(), &[("objects".into(), text)])?;
     let objects = tree.objects().iter().map(|o| o.value.clone()).collect();
-    let config = kube::Config::from_custom_kubeconfig(
-        Kubeconfig::read_from(path)?,
-        &KubeConfigOptions::default(),
-    )
-    .await?;
+    let config =
+        kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default())
+            .await?;
     let client = kube::Client::try_from(config)?;
     let progress = progress::Progress::new(progress::terminal());
     let began = Instant::now();

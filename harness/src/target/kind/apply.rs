@@ -51,13 +51,8 @@ const AT_ONCE: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
     /// Something does not come up, and this is why.
-    #[error("{first}{}", further(.others))]
-    Cause {
-        /// The most fundamental cause.
-        first: Cause,
-        /// Others that were seen as well.
-        others: Vec<Cause>,
-    },
+    #[error("{0}")]
+    Causes(Box<Causes>),
     /// The API server does not take an object.
     #[error("{object}: refused by the API server: {why}")]
     Refused {
@@ -98,9 +93,22 @@ pub enum DeployError {
     Interrupted,
 }
 
-/// Further causes, a line each.
-fn further(others: &[Cause]) -> String {
-    others.iter().map(|cause| format!("\n  also {cause}")).collect()
+/// Why something does not come up: at least one cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Causes {
+    /// The most fundamental one.
+    pub first: Cause,
+    /// Others that were seen as well.
+    pub others: Vec<Cause>,
+}
+
+impl std::fmt::Display for Causes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.first)?;
+        self.others
+            .iter()
+            .try_for_each(|cause| write!(f, "\n  also {cause}"))
+    }
 }
 
 /// Applies the objects and waits until every one of them is ready.
@@ -122,7 +130,10 @@ pub async fn deploy(
         })
         .map(|object| resources.of_object(object))
         .collect::<Result<Vec<_>, _>>()?;
-    let namespaces = objects.iter().map(|o| text(o, "/metadata/namespace").to_owned()).collect();
+    let namespaces = objects
+        .iter()
+        .map(|o| text(o, "/metadata/namespace").to_owned())
+        .collect();
     let deployment = Deployment {
         watches: Watches::start(&client, watched),
         client,
@@ -280,10 +291,10 @@ impl Deployment {
             .iter()
             .filter(|name| is_watched(&name.kind))
             .map(|name| {
-                let state = self
-                    .cluster
-                    .named(name)
-                    .map_or_else(|| Readiness::Waiting("has not been seen yet".to_owned()), readiness);
+                let state = self.cluster.named(name).map_or_else(
+                    || Readiness::Waiting("has not been seen yet".to_owned()),
+                    readiness,
+                );
                 (name.clone(), state)
             })
             .filter(|(_, state)| *state != Readiness::Ready)
@@ -343,7 +354,8 @@ impl Deployment {
             )
         });
         for suspect in suspects(&self.cluster, custom) {
-            let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(self.client.clone(), &suspect.namespace);
+            let pods: Api<k8s_openapi::api::core::v1::Pod> =
+                Api::namespaced(self.client.clone(), &suspect.namespace);
             let asked = LogParams {
                 container: Some(suspect.container),
                 previous: suspect.previous,
@@ -365,10 +377,10 @@ fn caused(mut causes: Vec<Cause>) -> Option<DeployError> {
         return None;
     }
     let first = causes.remove(0);
-    Some(DeployError::Cause {
+    Some(DeployError::Causes(Box::new(Causes {
         first,
         others: causes,
-    })
+    })))
 }
 
 /// A container whose log may tell a cause.
@@ -385,8 +397,11 @@ fn suspects(cluster: &Cluster, custom: bool) -> Vec<Suspect> {
     let mut suspects = Vec::new();
     for pod in cluster.of_kind("Pod") {
         let asks = values(pod, "/spec/volumes").any(|v| text(v, "/name").starts_with("kube-api-access"));
-        for status in values(pod, "/status/containerStatuses").chain(values(pod, "/status/initContainerStatuses")) {
-            let ended = number(status, "/restartCount") > 0 && status.get("ready") != Some(&Value::Bool(true));
+        for status in
+            values(pod, "/status/containerStatuses").chain(values(pod, "/status/initContainerStatuses"))
+        {
+            let ended =
+                number(status, "/restartCount") > 0 && status.get("ready") != Some(&Value::Bool(true));
             let running = status.pointer("/state/running").is_some();
             if ended || (custom && asks && running && text(pod, "/metadata/namespace") != "kube-system") {
                 suspects.push(Suspect {
@@ -439,10 +454,9 @@ async fn apply(client: &Client, resources: &Resources, object: Value) -> Result<
             object: name,
             why: missing,
         }),
-        Err(WaitError::Hopeless { why, .. }) => Err(refused.into_inner().unwrap_or(DeployError::Refused {
-            object: name,
-            why,
-        })),
+        Err(WaitError::Hopeless { why, .. }) => Err(refused
+            .into_inner()
+            .unwrap_or(DeployError::Refused { object: name, why })),
     }
 }
 
@@ -468,16 +482,20 @@ fn passes(status: &Status) -> bool {
 /// What a refusal means. Pure.
 fn refusal(object: &ObjectName, resource: &ApiResource, status: &Status) -> DeployError {
     let why = status.message.clone();
-    let cause = |fault, what| DeployError::Cause {
-        first: Cause {
-            fault,
-            object: object.clone(),
-            what,
-        },
-        others: Vec::new(),
+    let cause = |fault, what| {
+        DeployError::Causes(Box::new(Causes {
+            first: Cause {
+                fault,
+                object: object.clone(),
+                what,
+            },
+            others: Vec::new(),
+        }))
     };
     // A namespace or object that is missing is told by its name.
-    if status.code == 404 && (why.contains("could not find the requested resource") || why.contains("page not found")) {
+    if status.code == 404
+        && (why.contains("could not find the requested resource") || why.contains("page not found"))
+    {
         return cause(
             Fault::NoDefinition,
             format!(

@@ -29,7 +29,11 @@ impl ObjectName {
 
 impl std::fmt::Display for ObjectName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { kind, namespace, name } = self;
+        let Self {
+            kind,
+            namespace,
+            name,
+        } = self;
         if namespace.is_empty() {
             write!(f, "{kind} {name}")
         } else {
@@ -58,8 +62,15 @@ impl Cluster {
 
     /// Takes the newest state of an object.
     pub fn put(&mut self, object: Value) {
-        let ObjectName { kind, namespace, name } = ObjectName::of(&object);
-        self.objects.entry(kind).or_default().insert((namespace, name), object);
+        let ObjectName {
+            kind,
+            namespace,
+            name,
+        } = ObjectName::of(&object);
+        self.objects
+            .entry(kind)
+            .or_default()
+            .insert((namespace, name), object);
     }
 
     /// Forgets an object.
@@ -164,7 +175,11 @@ pub(super) fn number(value: &Value, pointer: &str) -> i64 {
 
 /// The items of the list at a pointer.
 pub(super) fn values<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 /// The condition of this type.
@@ -202,7 +217,10 @@ mod tests {
         let pod = |name: &str| json!({"kind": "Pod", "metadata": {"name": name, "namespace": "n"}});
         let mut cluster = Cluster::of([pod("gone"), pod("here")]);
         cluster.replace("Pod", [pod("here")]);
-        let names: Vec<_> = cluster.of_kind("Pod").map(|p| text(p, "/metadata/name")).collect();
+        let names: Vec<_> = cluster
+            .of_kind("Pod")
+            .map(|p| text(p, "/metadata/name"))
+            .collect();
         assert_eq!(names, ["here"]);
     }
 }

@@ -37,17 +37,8 @@ impl Stage {
     /// Whether everything before has to be ready first.
     #[must_use]
     pub fn waits(self) -> bool {
-        match self {
-            // Objects of a kind that is not served yet are refused.
-            Self::Namespaces => true,
-            Self::Jobs | Self::Guarded => true,
-            Self::Definitions
-            | Self::Access
-            | Self::Configuration
-            | Self::Workloads
-            | Self::Admission
-            | Self::CustomResources => false,
-        }
+        // Behind the definitions, since objects of a kind that is not served yet are refused.
+        matches!(self, Self::Namespaces | Self::Jobs | Self::Guarded)
     }
 }
 
@@ -155,8 +146,7 @@ mod tests {
     #[test]
     fn what_a_webhook_of_the_set_looks_at_goes_last() {
         let mut webhook = object("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration");
-        webhook["webhooks"] =
-            json!([{"rules": [{"apiGroups": ["opentelemetry.io"], "resources": ["opentelemetrycollectors"]}]}]);
+        webhook["webhooks"] = json!([{"rules": [{"apiGroups": ["opentelemetry.io"], "resources": ["opentelemetrycollectors"]}]}]);
         let stages = stages(vec![
             object("opentelemetry.io/v1beta1", "OpenTelemetryCollector"),
             object("monitoring.coreos.com/v1", "Prometheus"),

@@ -73,7 +73,10 @@ fn number_or(value: &Value, pointer: &str, absent: i64) -> i64 {
 fn conditions(object: &Value, wanted: &[&str]) -> Readiness {
     for kind in wanted {
         let Some(found) = condition(object, kind) else {
-            return Readiness::Waiting(format!("its controller has not said whether it is {}", kind.to_lowercase()));
+            return Readiness::Waiting(format!(
+                "its controller has not said whether it is {}",
+                kind.to_lowercase()
+            ));
         };
         let generation = number(object, "/metadata/generation");
         if number_or(found, "/observedGeneration", generation) < generation {
@@ -121,7 +124,11 @@ fn daemons(object: &Value) -> Readiness {
 
 fn job(object: &Value) -> Readiness {
     if let Some(failed) = condition(object, "Failed").filter(|c| text(c, "/status") == "True") {
-        return Readiness::Ended(format!("{}: {}", text(failed, "/reason"), text(failed, "/message")));
+        return Readiness::Ended(format!(
+            "{}: {}",
+            text(failed, "/reason"),
+            text(failed, "/message")
+        ));
     }
     if condition(object, "Complete").is_some_and(|c| text(c, "/status") == "True") {
         return Readiness::Ready;

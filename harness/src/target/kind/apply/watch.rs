@@ -105,7 +105,10 @@ async fn watch(client: Client, resource: ApiResource, changes: mpsc::UnboundedSe
         let Ok(list) = listed else { return };
         let version = list.metadata.resource_version.clone().unwrap_or_default();
         let objects = list.items.iter().filter_map(|o| value(o, &resource)).collect();
-        if changes.send(Change::Listed(resource.kind.clone(), objects)).is_err() {
+        if changes
+            .send(Change::Listed(resource.kind.clone(), objects))
+            .is_err()
+        {
             return;
         }
         // A watch that ends or breaks is begun anew with a list, which misses nothing.
@@ -115,7 +118,9 @@ async fn watch(client: Client, resource: ApiResource, changes: mpsc::UnboundedSe
         let mut stream = stream.boxed();
         while let Ok(Some(event)) = stream.try_next().await {
             let change = match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => value(&object, &resource).map(Change::Put),
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    value(&object, &resource).map(Change::Put)
+                }
                 WatchEvent::Deleted(object) => {
                     value(&object, &resource).map(|o| Change::Gone(ObjectName::of(&o)))
                 }

@@ -12,8 +12,13 @@ pub(super) fn look(cluster: &Cluster, causes: &mut Vec<Cause>) {
         let Some(pod) = cluster.get("Pod", namespace, name) else {
             continue;
         };
-        // The last one tells of rights that are still missing; the same one may be told many times.
-        let Some(refused) = lines.lines().rev().find_map(reading) else {
+        // Rights may lag behind the pod that needs them; what is refused again is refused for good.
+        let told: Vec<String> = lines.lines().filter_map(reading).collect();
+        let Some(refused) = told
+            .iter()
+            .rev()
+            .find(|refused| told.iter().filter(|other| other == refused).count() > 1)
+        else {
             continue;
         };
         causes.push(Cause {
@@ -27,14 +32,17 @@ pub(super) fn look(cluster: &Cluster, causes: &mut Vec<Cause>) {
 /// Who may not do what.
 pub(super) fn reading(line: &str) -> Option<String> {
     // Inside JSON the quotes are escaped.
-    let plain = line.replace("\\\\\\\"", "\"").replace("\\\"", "\"");
+    let plain = line.replace("\\\"", "\"");
     let (_, rest) = plain.split_once(FORBIDDEN)?;
     let mut quoted = rest.split('"').skip(1).step_by(2);
     let user = quoted.next()?;
     let resource = quoted.next()?;
     let group = quoted.next()?;
     let verb = rest.split_once(" cannot ")?.1.split(' ').next()?;
-    let account = user.strip_prefix("system:serviceaccount:").unwrap_or(user).replace(':', "/");
+    let account = user
+        .strip_prefix("system:serviceaccount:")
+        .unwrap_or(user)
+        .replace(':', "/");
     let group = if group.is_empty() {
         String::new()
     } else {

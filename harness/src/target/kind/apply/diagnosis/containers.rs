@@ -38,13 +38,18 @@ fn container(cluster: &Cluster, pod: &Value, owner: &ObjectName, status: &Value)
     ) {
         let image = image(pod, name);
         let how = match waiting {
-            "ErrImageNeverPull" => "it is not on the node and its policy is never to pull it; load it into the cluster",
+            "ErrImageNeverPull" => {
+                "it is not on the node and its policy is never to pull it; load it into the cluster"
+            }
             "InvalidImageName" => "that is no name of an image; correct it",
             _ => "check its name and tag, or load it into the cluster",
         };
         return cause(
             Fault::Image,
-            format!("the image {image} of {place} cannot be had: {how} ({})", pull_error(cluster, pod, message)),
+            format!(
+                "the image {image} of {place} cannot be had: {how} ({})",
+                pull_error(cluster, pod, message)
+            ),
         );
     }
     let last = |field: &str| {
@@ -52,14 +57,18 @@ fn container(cluster: &Cluster, pod: &Value, owner: &ObjectName, status: &Value)
             .iter()
             .find_map(|state| status.pointer(&format!("{state}/{field}")))
     };
-    if status.get("ready") == Some(&Value::Bool(true)) || status.pointer("/state/terminated/exitCode") == Some(&0.into()) {
+    if status.get("ready") == Some(&Value::Bool(true))
+        || status.pointer("/state/terminated/exitCode") == Some(&0.into())
+    {
         return None;
     }
     if last("reason").and_then(Value::as_str) == Some("OOMKilled") {
         let limit = limit(pod, name);
         return cause(
             Fault::OutOfMemory,
-            format!("{place} was killed for want of memory; its limit is {limit}: raise `resources.limits.memory`"),
+            format!(
+                "{place} was killed for want of memory; its limit is {limit}: raise `resources.limits.memory`"
+            ),
         );
     }
     if number(status, "/restartCount") == 0 {
@@ -68,7 +77,10 @@ fn container(cluster: &Cluster, pod: &Value, owner: &ObjectName, status: &Value)
     if let Some(probe) = killing_probe(cluster, pod, name) {
         return cause(
             Fault::Probe,
-            format!("the {} of {place} has it killed ({}); give it more time, or mend what it asks for", probe.0, probe.1),
+            format!(
+                "the {} of {place} has it killed ({}); give it more time, or mend what it asks for",
+                probe.0, probe.1
+            ),
         );
     }
     let code = last("exitCode").and_then(Value::as_i64)?;
@@ -77,7 +89,10 @@ fn container(cluster: &Cluster, pod: &Value, owner: &ObjectName, status: &Value)
         .or_else(|| cluster.log(text(pod, "/metadata/namespace"), text(pod, "/metadata/name")))
         .and_then(|lines| lines.lines().rev().find(|line| !line.trim().is_empty()))
         .unwrap_or("it says nothing");
-    cause(Fault::Crash, format!("{place} ends with exit code {code}: {said}"))
+    cause(
+        Fault::Crash,
+        format!("{place} ends with exit code {code}: {said}"),
+    )
 }
 
 /// The image that a container of a pod declares.

@@ -4,7 +4,10 @@ use super::super::cluster::{Cluster, ObjectName, text};
 use super::{Cause, Fault};
 
 pub(super) fn look(cluster: &Cluster, causes: &mut Vec<Cause>) {
-    for event in cluster.of_kind("Event").filter(|e| text(e, "/reason") == "FailedCreate") {
+    for event in cluster
+        .of_kind("Event")
+        .filter(|e| text(e, "/reason") == "FailedCreate")
+    {
         let about = ObjectName {
             kind: text(event, "/involvedObject/kind").to_owned(),
             namespace: text(event, "/involvedObject/namespace").to_owned(),
@@ -21,7 +24,9 @@ pub(super) fn look(cluster: &Cluster, causes: &mut Vec<Cause>) {
             continue;
         }
         let wanted = super::super::cluster::number(controller, "/spec/replicas");
-        if about.kind == "ReplicaSet" && super::super::cluster::number(controller, "/status/replicas") >= wanted {
+        if about.kind == "ReplicaSet"
+            && super::super::cluster::number(controller, "/status/replicas") >= wanted
+        {
             continue;
         }
         if let Some((fault, what)) = reading(text(event, "/message")) {
@@ -38,7 +43,9 @@ fn reading(message: &str) -> Option<(Fault, String)> {
     if let Some((_, rest)) = message.split_once("exceeded quota: ") {
         return Some((
             Fault::Quota,
-            format!("its pod exceeds the quota {rest}; raise the ResourceQuota, or lower requests and limits"),
+            format!(
+                "its pod exceeds the quota {rest}; raise the ResourceQuota, or lower requests and limits"
+            ),
         ));
     }
     if let Some((_, rest)) = message.split_once("failed quota: ") {

@@ -7,7 +7,8 @@ use super::{Cause, Fault};
 
 pub(super) fn look(cluster: &Cluster, causes: &mut Vec<Cause>) {
     for pod in cluster.of_kind("Pod") {
-        let ready = super::super::cluster::condition(pod, "Ready").is_some_and(|c| text(c, "/status") == "True");
+        let ready =
+            super::super::cluster::condition(pod, "Ready").is_some_and(|c| text(c, "/status") == "True");
         if ready || pod.pointer("/metadata/deletionTimestamp").is_some() {
             continue;
         }
@@ -35,7 +36,9 @@ fn messages<'c>(cluster: &'c Cluster, pod: &'c Value) -> Vec<&'c str> {
     // Volumes are mounted before any container starts: a failure of before that is over.
     let started = values(pod, "/status/containerStatuses")
         .chain(values(pod, "/status/initContainerStatuses"))
-        .any(|status| status.pointer("/state/running").is_some() || status.pointer("/state/terminated").is_some());
+        .any(|status| {
+            status.pointer("/state/running").is_some() || status.pointer("/state/terminated").is_some()
+        });
     let of_volumes: Vec<&str> = if started {
         Vec::new()
     } else {
@@ -59,7 +62,10 @@ fn reading(message: &str) -> Option<(Fault, String)> {
         let (key, place) = rest.split_once(" in ")?;
         return Some((
             Fault::MissingKey,
-            format!("{} has no key `{key}`; add it, or correct the reference", first_line(place)),
+            format!(
+                "{} has no key `{key}`; add it, or correct the reference",
+                first_line(place)
+            ),
         ));
     }
     // ... references non-existent config key: KEY
@@ -67,14 +73,20 @@ fn reading(message: &str) -> Option<(Fault, String)> {
         let volume = between(message, "volume \"", "\"").unwrap_or("a volume");
         return Some((
             Fault::MissingKey,
-            format!("the ConfigMap of volume `{volume}` has no key `{}`; add it, or correct the volume's items", first_line(key)),
+            format!(
+                "the ConfigMap of volume `{volume}` has no key `{}`; add it, or correct the volume's items",
+                first_line(key)
+            ),
         ));
     }
     if let Some(key) = after(message, "references non-existent secret key: ") {
         let volume = between(message, "volume \"", "\"").unwrap_or("a volume");
         return Some((
             Fault::MissingKey,
-            format!("the Secret of volume `{volume}` has no key `{}`; add it, or correct the volume's items", first_line(key)),
+            format!(
+                "the Secret of volume `{volume}` has no key `{}`; add it, or correct the volume's items",
+                first_line(key)
+            ),
         ));
     }
     for kind in ["configmap", "secret"] {

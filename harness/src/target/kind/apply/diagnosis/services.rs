@@ -91,7 +91,8 @@ pub(super) fn look_at_rest(cluster: &Cluster, causes: &mut Vec<Cause>) {
         let namespaces = namespaces(monitor);
         // Monitors of services that are not part of this cluster are no mistake; one of a Service with its name is.
         let namesakes = cluster.of_kind("Service").filter(|service| {
-            text(service, "/metadata/name") == name && namespaces.contains(&text(service, "/metadata/namespace"))
+            text(service, "/metadata/name") == name
+                && namespaces.contains(&text(service, "/metadata/namespace"))
         });
         if let Some((service, differences)) = nearest(&selector, namesakes) {
             causes.push(Cause {
@@ -105,7 +106,10 @@ pub(super) fn look_at_rest(cluster: &Cluster, causes: &mut Vec<Cause>) {
         }
     }
     for prometheus in cluster.of_kind("Prometheus") {
-        for (field, kind) in [("serviceMonitorSelector", "ServiceMonitor"), ("ruleSelector", "PrometheusRule")] {
+        for (field, kind) in [
+            ("serviceMonitorSelector", "ServiceMonitor"),
+            ("ruleSelector", "PrometheusRule"),
+        ] {
             let selector = labels(prometheus, &format!("/spec/{field}/matchLabels"));
             let mut candidates = cluster.of_kind(kind).peekable();
             if selector.is_empty() || candidates.peek().is_none() {
@@ -151,7 +155,8 @@ fn selected_pods<'c>(cluster: &'c Cluster, service: &Value) -> Vec<&'c Value> {
     cluster
         .of_kind("Pod")
         .filter(|pod| {
-            text(pod, "/metadata/namespace") == namespace && matches(&selector, &labels(pod, "/metadata/labels"))
+            text(pod, "/metadata/namespace") == namespace
+                && matches(&selector, &labels(pod, "/metadata/labels"))
         })
         .collect()
 }

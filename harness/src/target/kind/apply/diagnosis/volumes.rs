@@ -42,7 +42,10 @@ pub(super) fn look(cluster: &Cluster, causes: &mut Vec<Cause>) {
 
 fn without_class(cluster: &Cluster, claim: &Value) -> Option<String> {
     let about = ObjectName::of(claim);
-    let classes: Vec<&str> = cluster.of_kind("StorageClass").map(|c| text(c, "/metadata/name")).collect();
+    let classes: Vec<&str> = cluster
+        .of_kind("StorageClass")
+        .map(|c| text(c, "/metadata/name"))
+        .collect();
     let known = if classes.is_empty() {
         "the cluster has none".to_owned()
     } else {
@@ -59,7 +62,9 @@ fn without_class(cluster: &Cluster, claim: &Value) -> Option<String> {
             .strip_prefix("storageclass.storage.k8s.io \"")
             .and_then(|rest| rest.split_once("\" not found"))?
             .0;
-        Some(format!("there is no storage class `{name}`; name one that is there ({known})"))
+        Some(format!(
+            "there is no storage class `{name}`; name one that is there ({known})"
+        ))
     })
 }
 
