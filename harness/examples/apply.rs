@@ -7,7 +7,8 @@ use std::io::Read as _;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use harness::target::kind::apply::deploy;
+use harness::seed::Seed;
+use harness::target::kind::apply::{completed, deploy};
 use harness::{deploy as tree, progress};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio_util::sync::CancellationToken;
@@ -18,14 +19,18 @@ async fn main() -> anyhow::Result<()> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     let tree = tree::DeployTree::parse("standard input".as_ref(), &[("objects".into(), text)])?;
-    let objects = tree.objects().iter().map(|o| o.value.clone()).collect();
+    let objects: Vec<_> = tree.objects().iter().map(|o| o.value.clone()).collect();
     let config =
         kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default())
             .await?;
     let client = kube::Client::try_from(config)?;
     let progress = progress::Progress::new(progress::terminal());
     let began = Instant::now();
-    let ended = deploy(client, objects, &progress, &CancellationToken::new()).await;
+    let ended = async {
+        let objects = completed(&client, objects, Seed::fresh()).await?;
+        deploy(client, objects, &progress, &CancellationToken::new()).await
+    }
+    .await;
     eprintln!("after {:.1} s", began.elapsed().as_secs_f64());
     ended.map_err(|error| anyhow::anyhow!("{error}"))
 }

@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod diagnosis;
 pub mod order;
+pub mod outside;
 pub mod readiness;
 mod watch;
 
@@ -14,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Client;
 use kube::api::{Api, DynamicObject, LogParams, Patch, PatchParams, ValidationDirective};
 use kube::core::{ApiResource, GroupVersionKind, Status};
@@ -27,6 +30,7 @@ use self::diagnosis::{Cause, Fault, causes, causes_at_rest};
 use self::readiness::{Readiness, is_watched, readiness};
 use self::watch::Watches;
 use crate::progress::Progress;
+use crate::seed::Seed;
 use crate::wait::{Look, Wait, WaitError};
 
 /// Who the API server says applied a field.
@@ -85,6 +89,9 @@ pub enum DeployError {
         /// What came in place of an answer.
         why: String,
     },
+    /// What the objects need from outside cannot be had.
+    #[error(transparent)]
+    Outside(#[from] outside::OutsideError),
     /// An object without kind, version or name.
     #[error("an object of the set has no apiVersion, kind or name: {0}; give it one")]
     Nameless(String),
@@ -149,6 +156,35 @@ pub async fn deploy(
         () = cancel.cancelled() => Err(DeployError::Interrupted),
         ended = deployment.run(objects, progress) => ended,
     }
+}
+
+/// The objects with what they need from outside of the tree (see [`outside`]), as far as the cluster lacks it.
+pub async fn completed(client: &Client, objects: Vec<Value>, seed: Seed) -> Result<Vec<Value>, DeployError> {
+    let mut present = BTreeSet::new();
+    let mut authority = None;
+    for name in outside::needed(&objects) {
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &name.namespace);
+        let looked = Wait::new(format!("{name} looked for"), ANSWERED)
+            .every(LOOK)
+            .until(|| async {
+                match secrets.get_opt(&name.name).await {
+                    Ok(found) => Look::Ready(found),
+                    Err(error) => Look::Missing(words(&error)),
+                }
+            })
+            .await;
+        let found = looked.map_err(|error| DeployError::Unanswered {
+            object: name.clone(),
+            why: error.to_string(),
+        })?;
+        if let Some(found) = found {
+            if let Some(ByteString(text)) = found.data.unwrap_or_default().remove("ca.crt") {
+                authority = String::from_utf8(text).ok();
+            }
+            present.insert(name);
+        }
+    }
+    Ok(outside::completed(objects, &present, authority.as_deref(), seed)?)
 }
 
 /// Which resource a kind is: the definitions of the set say it for the kinds they define.
@@ -354,8 +390,7 @@ impl Deployment {
             )
         });
         for suspect in suspects(&self.cluster, custom) {
-            let pods: Api<k8s_openapi::api::core::v1::Pod> =
-                Api::namespaced(self.client.clone(), &suspect.namespace);
+            let pods: Api<Pod> = Api::namespaced(self.client.clone(), &suspect.namespace);
             let asked = LogParams {
                 container: Some(suspect.container),
                 previous: suspect.previous,

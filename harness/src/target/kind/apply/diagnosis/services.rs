@@ -67,10 +67,14 @@ pub(super) fn look_at_rest(cluster: &Cluster, causes: &mut Vec<Cause>) {
         if selector.is_empty() || !selected_pods(cluster, service).is_empty() {
             continue;
         }
-        let namespace = text(service, "/metadata/namespace");
+        let (namespace, name) = (
+            text(service, "/metadata/namespace"),
+            text(service, "/metadata/name"),
+        );
+        // A Service of what is not part of this cluster is no mistake; one of a workload with its name is.
         let pods = cluster
             .of_kind("Pod")
-            .filter(|pod| text(pod, "/metadata/namespace") == namespace);
+            .filter(|pod| text(pod, "/metadata/namespace") == namespace && cluster.owner(pod).name == name);
         if let Some((pod, differences)) = nearest(&selector, pods) {
             causes.push(Cause {
                 fault: Fault::SelectsNothing,
@@ -89,7 +93,7 @@ pub(super) fn look_at_rest(cluster: &Cluster, causes: &mut Vec<Cause>) {
         let selector = labels(monitor, "/spec/selector/matchLabels");
         let name = text(monitor, "/metadata/name");
         let namespaces = namespaces(monitor);
-        // Monitors of services that are not part of this cluster are no mistake; one of a Service with its name is.
+        // Here too: nothing is wrong with a monitor of what is not part of this cluster.
         let namesakes = cluster.of_kind("Service").filter(|service| {
             text(service, "/metadata/name") == name
                 && namespaces.contains(&text(service, "/metadata/namespace"))
@@ -201,8 +205,7 @@ fn monitored<'c>(cluster: &'c Cluster, monitor: &Value) -> Vec<&'c Value> {
         .collect()
 }
 
-/// Of the objects, the one whose labels differ least from what is asked for, and in what it differs; none where not
-/// even one label is as asked for.
+/// Of the objects, the one whose labels differ least from what is asked for, and in what it differs.
 fn nearest<'c>(selector: &Labels, objects: impl Iterator<Item = &'c Value>) -> Option<(&'c Value, String)> {
     objects
         .map(|object| {
@@ -217,7 +220,6 @@ fn nearest<'c>(selector: &Labels, objects: impl Iterator<Item = &'c Value>) -> O
                 .collect();
             (object, different)
         })
-        .filter(|(_, different)| different.len() < selector.len().max(2))
         .min_by_key(|(_, different)| different.len())
         .map(|(object, different)| (object, different.join(" and ")))
 }

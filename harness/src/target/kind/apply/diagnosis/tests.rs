@@ -123,3 +123,14 @@ fn a_cause_says_what_was_found(#[case] cluster: Cluster, #[case] expected: &str)
     let told = causes(&cluster)[0].to_string();
     assert!(told.contains(expected), "{told}\ndoes not say\n{expected}");
 }
+/// The whole stack as it runs: its start has left warnings behind, and nothing is wrong.
+#[test]
+fn a_stack_that_is_up_has_no_causes() {
+    let cluster = record!("monitoring");
+    assert!(
+        cluster.of_kind("Event").count() > 0,
+        "there are traces of the start"
+    );
+    assert_eq!(causes(&cluster), []);
+    assert_eq!(causes_at_rest(&cluster), []);
+}
