@@ -18,7 +18,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Client;
-use kube::api::{Api, DynamicObject, LogParams, Patch, PatchParams, ValidationDirective};
+use kube::api::{Api, DeleteParams, DynamicObject, LogParams, Patch, PatchParams, ValidationDirective};
 use kube::core::{ApiResource, GroupVersionKind, Status};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -474,6 +474,13 @@ async fn apply(client: &Client, resources: &Resources, object: Value) -> Result<
         .until(|| async {
             match api.patch(&name.name, &parameters, &patch).await {
                 Ok(_) => Look::Ready(()),
+                // What a job runs cannot be changed: another one takes its place.
+                Err(kube::Error::Api(status)) if status.code == 422 && name.kind == "Job" => {
+                    match api.delete(&name.name, &DeleteParams::background()).await {
+                        Ok(_) => Look::Missing("the former job is on its way out".to_owned()),
+                        Err(error) => Look::Missing(words(&error)),
+                    }
+                }
                 Err(kube::Error::Api(status)) if !passes(&status) => {
                     *refused.lock().await = Some(refusal(&name, &resource, &status));
                     Look::Hopeless("refused".to_owned())

@@ -64,7 +64,8 @@ pub enum OutsideError {
     Partly(String),
 }
 
-/// The names of the Secrets that a set of objects needs, those that cert-manager would make among them.
+/// The names of the Secrets that a set of objects refers to and does not hold, those that cert-manager would make among
+/// them.
 #[must_use]
 pub fn needed(objects: &[Value]) -> BTreeSet<ObjectName> {
     let secret = |namespace: &str, name: &str| ObjectName {
@@ -82,8 +83,10 @@ pub fn needed(objects: &[Value]) -> BTreeSet<ObjectName> {
         .iter()
         .map(|(name, _)| *name)
         .chain(PASSWORDS.iter().map(|(name, _)| *name))
+        .filter(|name| objects.iter().any(|object| mentions(object, name)))
         .map(|name| secret(NAMESPACE, name));
-    issued.chain(named).collect()
+    let held: BTreeSet<ObjectName> = objects.iter().map(ObjectName::of).collect();
+    issued.chain(named).filter(|name| !held.contains(name)).collect()
 }
 
 /// The set with everything it needs from outside: its own objects, Secrets in place of what cert-manager would issue,
@@ -101,7 +104,6 @@ pub fn completed(
     let missing: Vec<&ObjectName> = needed.difference(present).collect();
     match (missing.is_empty(), authority) {
         (true, Some(authority)) => Ok(replaced(objects, authority)),
-        _ if missing.len() == needed.len() => made(objects, seed),
         _ => Err(OutsideError::Partly(
             missing
                 .iter()
@@ -109,6 +111,16 @@ pub fn completed(
                 .collect::<Vec<_>>()
                 .join(", "),
         )),
+    }
+}
+
+/// Whether a text of the object is this one.
+fn mentions(object: &Value, wanted: &str) -> bool {
+    match object {
+        Value::String(text) => text == wanted,
+        Value::Array(items) => items.iter().any(|item| mentions(item, wanted)),
+        Value::Object(members) => members.values().any(|member| mentions(member, wanted)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -138,7 +150,7 @@ fn replaced(objects: Vec<Value>, authority: &str) -> Vec<Value> {
         .collect()
 }
 
-fn made(objects: Vec<Value>, seed: Seed) -> Result<Vec<Value>, OutsideError> {
+fn made(objects: Vec<Value>, needed: &BTreeSet<ObjectName>, seed: Seed) -> Result<Vec<Value>, OutsideError> {
     let authority = Authority::new()?;
     let mut secrets = Vec::new();
     for object in objects.iter().filter(|object| is_issued(object)) {
@@ -162,6 +174,7 @@ fn made(objects: Vec<Value>, seed: Seed) -> Result<Vec<Value>, OutsideError> {
             .collect();
         secrets.push(secret(NAMESPACE, name, Value::Object(passwords)));
     }
+    secrets.retain(|secret| needed.contains(&ObjectName::of(secret)));
     let mut whole = replaced(objects, &authority.0.pem());
     whole.extend(secrets);
     Ok(whole)
@@ -236,6 +249,8 @@ mod tests {
             json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
                 "metadata": {"name": "w", "annotations": {"cert-manager.io/inject-ca-from": "monitoring/c"}},
                 "webhooks": [{"name": "w", "clientConfig": {"service": {"name": "webhook"}}}]}),
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "monitoring"}, "spec": {"volumes": [
+                {"name": "a", "secret": {"secretName": "elasticsearch-http-tls"}}, {"name": "b", "secret": {"secretName": "loki-s3"}}]}}),
         ]
     }
 
@@ -248,6 +263,7 @@ mod tests {
             .map(ObjectName::of)
             .collect();
         assert_eq!(secrets, needed(&set()));
+        assert_eq!(secrets.len(), 3, "what nobody refers to is not made");
         assert!(
             whole
                 .iter()
@@ -278,6 +294,14 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("lacks loki-s3"), "{error}");
+    }
+
+    #[test]
+    fn a_set_that_needs_nothing_stays_as_it_is() {
+        let set = vec![
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"}}),
+        ];
+        assert_eq!(completed(set.clone(), &BTreeSet::new(), None, SEED).unwrap(), set);
     }
 
     #[test]
