@@ -42,6 +42,10 @@ const READY: Duration = Duration::from_secs(300);
 /// How long the API server may refuse to answer (429, 5xx, no connection) before that is the end.
 const ANSWERED: Duration = Duration::from_secs(60);
 
+/// How many looks in a row have to find the whole set ready: what has no readiness probe is ready when it starts, and
+/// may end right after.
+const STEADY: u32 = 15;
+
 /// How often it is looked at what the watches told.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -242,7 +246,7 @@ impl Deployment {
         const SUBJECT: &str = "deploy";
         for (stage, objects) in order::stages(objects) {
             if stage.waits() {
-                self = self.ready(&format!("before {stage:?}"), progress).await?;
+                self = self.ready(&format!("before {stage:?}"), 1, progress).await?;
             }
             progress.step(SUBJECT, format!("{stage:?}: {} objects", objects.len()));
             let names: Vec<ObjectName> = objects.iter().map(ObjectName::of).collect();
@@ -253,7 +257,7 @@ impl Deployment {
                 .await?;
             self.applied.extend(names);
         }
-        self = self.ready("the whole set", progress).await?;
+        self = self.ready("the whole set", STEADY, progress).await?;
         let found = self.relevant(causes_at_rest(&self.cluster));
         if let Some(error) = caused(found) {
             return Err(error);
@@ -262,11 +266,12 @@ impl Deployment {
         Ok(())
     }
 
-    /// Waits until everything applied so far is ready.
-    async fn ready(self, what: &str, progress: &Progress) -> Result<Self, DeployError> {
+    /// Waits until everything applied so far is ready, for so many looks in a row.
+    async fn ready(self, what: &str, in_a_row: u32, progress: &Progress) -> Result<Self, DeployError> {
         let shared = Mutex::new((self, String::new()));
         let waited = Wait::new(format!("{what}: everything applied is ready"), READY)
             .every(LOOK)
+            .in_a_row(in_a_row)
             .until(|| async {
                 let mut guard = shared.lock().await;
                 let (deployment, told) = &mut *guard;
@@ -399,7 +404,10 @@ impl Deployment {
                 ..LogParams::default()
             };
             // What cannot be read is no cause.
-            if let Ok(Ok(lines)) = tokio::time::timeout(LOGS, pods.logs(&suspect.pod, &asked)).await {
+            if let Ok(Ok(lines)) = tokio::time::timeout(LOGS, pods.logs(&suspect.pod, &asked)).await
+                // The kubelet's own words, in place of a log that is gone.
+                && !lines.starts_with("unable to retrieve container logs")
+            {
                 self.cluster.logged(&suspect.namespace, &suspect.pod, lines);
             }
         }

@@ -57,7 +57,8 @@ impl Fault {
             Self::NoDefinition | Self::OutOfMemory => 0,
             Self::Access | Self::Quota | Self::NoStorageClass | Self::Probe => 5,
             Self::Image | Self::MissingKey | Self::PortName | Self::SelectsNothing => 10,
-            Self::MissingObject | Self::Unschedulable | Self::Crash => 20,
+            Self::Crash => 12,
+            Self::MissingObject | Self::Unschedulable => 20,
         })
     }
 }
@@ -94,10 +95,12 @@ pub fn causes(cluster: &Cluster) -> Vec<Cause> {
     causes
 }
 
-/// What only is a cause when everything else is ready: before, the objects looked for may be about to come.
+/// What is a cause although everything is ready: names of ports that nothing has, and selectors that match nothing. The
+/// latter only count then: before, the objects looked for may be about to come.
 #[must_use]
 pub fn causes_at_rest(cluster: &Cluster) -> Vec<Cause> {
     let mut causes = Vec::new();
+    services::look(cluster, &mut causes);
     services::look_at_rest(cluster, &mut causes);
     causes.sort();
     causes.dedup();
