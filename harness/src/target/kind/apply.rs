@@ -431,7 +431,7 @@ struct Suspect {
     namespace: String,
     pod: String,
     container: String,
-    /// The run before this one: the one that ended.
+    /// Of the run before this one: where the last one has ended and none runs, its log is the current one.
     previous: bool,
 }
 
@@ -451,7 +451,7 @@ fn suspects(cluster: &Cluster, custom: bool) -> Vec<Suspect> {
                     namespace: text(pod, "/metadata/namespace").to_owned(),
                     pod: text(pod, "/metadata/name").to_owned(),
                     container: text(status, "/name").to_owned(),
-                    previous: ended && number(status, "/restartCount") > 0 && !running,
+                    previous: ended && running,
                 });
             }
         }

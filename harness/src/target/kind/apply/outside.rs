@@ -163,19 +163,19 @@ fn made(objects: Vec<Value>, needed: &BTreeSet<ObjectName>, seed: Seed) -> Resul
         secrets.push(secret(
             text(object, "/metadata/namespace"),
             text(object, "/spec/secretName"),
-            authority.certificate(hosts)?,
+            &authority.certificate(hosts)?,
         ));
     }
     for (name, hosts) in CERTIFICATES {
         let hosts = hosts.map(str::to_owned).to_vec();
-        secrets.push(secret(NAMESPACE, name, authority.certificate(hosts)?));
+        secrets.push(secret(NAMESPACE, name, &authority.certificate(hosts)?));
     }
     for (name, keys) in PASSWORDS {
         let passwords = keys
             .iter()
             .map(|key| ((*key).to_owned(), password(seed, &format!("{name}/{key}")).into()))
             .collect();
-        secrets.push(secret(NAMESPACE, name, Value::Object(passwords)));
+        secrets.push(secret(NAMESPACE, name, &Value::Object(passwords)));
     }
     secrets.retain(|secret| needed.contains(&ObjectName::of(secret)));
     let mut whole = replaced(objects, &authority.0.pem());
@@ -183,7 +183,7 @@ fn made(objects: Vec<Value>, needed: &BTreeSet<ObjectName>, seed: Seed) -> Resul
     Ok(whole)
 }
 
-fn secret(namespace: &str, name: &str, content: Value) -> Value {
+fn secret(namespace: &str, name: &str, content: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Secret",
