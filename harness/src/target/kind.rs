@@ -1,5 +1,6 @@
 //! Clusters of our own, made by kind: whether the host can have one, and making, finding again and removing them.
 
+pub mod apply;
 pub mod cluster;
 pub mod engine;
 pub mod host;
