@@ -293,7 +293,7 @@ mod tests {
     fn a_cluster_that_has_some_is_not_guessed_at() {
         let mut some = needed(&set());
         some.retain(|name| name.name != "loki-s3");
-        let error = completed(set(), &some, Some("authority"))
+        let error = completed(set(), &some, Some("authority"), SEED)
             .unwrap_err()
             .to_string();
         assert!(error.contains("lacks loki-s3"), "{error}");
