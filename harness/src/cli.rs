@@ -124,6 +124,9 @@ enum CliError {
     /// Nothing selected.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Options that do not go together.
+    #[error("{0}")]
+    Usage(String),
     /// Anything of the machine or the set-up.
     #[error("{0}")]
     Environment(String),
@@ -132,7 +135,7 @@ enum CliError {
 impl CliError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Plan(_) => Exit::Usage,
+            Self::Plan(_) | Self::Usage(_) => Exit::Usage,
             Self::Project(_) | Self::Environment(_) => Exit::Environment,
         }
     }

@@ -1,12 +1,14 @@
 //! What `up`, `down` and `status` do about clusters, and what `doctor` says of them.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use kind_rs::ClusterName;
 use kind_rs::config::Cluster;
 
 use super::{CliError, Shell, print};
 use crate::catalog::{DoctorKind, DoctorLine, DoctorState, Environment};
+use crate::seed::Seed;
 use crate::session::runs_folder;
 use crate::target::kind::cluster::{ClusterError, Standing, State};
 use crate::target::kind::host::Host;
@@ -15,13 +17,16 @@ use crate::target::kind::tools::{Tools, ToolsError};
 use crate::target::kind::{
     ClusterRequest, KindTarget, KindTargetError, cluster_name, clusters_folder, stack_of,
 };
+use crate::units::format_duration;
 use crate::verdict::Exit;
 
 fn environment(error: impl std::fmt::Display) -> CliError {
     CliError::Environment(error.to_string())
 }
 
-pub(super) async fn up(stack: String, shell: &Shell) -> Result<Exit, CliError> {
+/// Brings a stack's cluster up and, unless it is to be `bare`, the stack in it.
+pub(super) async fn up(stack: String, bare: bool, seed: Seed, shell: &Shell) -> Result<Exit, CliError> {
+    let root = shell.places.root(&shell.built_from)?;
     let target = KindTarget::new(&runs_folder(), Environment::of_process()).map_err(environment)?;
     let request = ClusterRequest {
         stack,
@@ -38,6 +43,15 @@ pub(super) async fn up(stack: String, shell: &Shell) -> Result<Exit, CliError> {
             None => "the cluster that is there fits and is taken",
         },
     );
+    if !bare {
+        let began = Instant::now();
+        target
+            .stack(&held, &root, seed, &shell.progress, &shell.cancel)
+            .await
+            .map_err(environment)?;
+        let took = format_duration(began.elapsed());
+        shell.progress.done("stack", format!("ready after {took}"));
+    }
     print(&format!(
         "{}: kubectl --kubeconfig {} get pods --all-namespaces",
         held.name,

@@ -36,9 +36,12 @@ pub(super) struct UpArgs {
     /// Where the stack runs
     #[arg(long, value_enum, default_value = "local")]
     target: TargetName,
-    /// Seed of what is played [default: a fresh one]
+    /// Seed of what is played, and of passwords in a cluster [default: a fresh one]
     #[arg(long, value_name = "HEX")]
     seed: Option<Seed>,
+    /// Makes the kind cluster alone, without the stack in it
+    #[arg(long)]
+    bare: bool,
     #[command(flatten)]
     part: PartArgs,
 }
@@ -113,8 +116,14 @@ fn environment(error: impl std::fmt::Display) -> CliError {
 
 pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
     match args.target {
+        TargetName::Local if args.bare => Err(CliError::Usage(
+            "--bare is about a kind cluster: give it with --target kind".to_owned(),
+        )),
         TargetName::Local => up_local(args, shell).await,
-        TargetName::Kind => kind::up(args.name.name, shell).await,
+        TargetName::Kind => {
+            let seed = args.seed.unwrap_or_else(Seed::fresh);
+            kind::up(args.name.name, args.bare, seed, shell).await
+        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod host;
 mod lock;
 pub mod preflight;
+pub mod stack;
 pub mod tools;
 
 use std::io;
@@ -17,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Environment;
 use crate::progress::Progress;
+use crate::seed::Seed;
 use cluster::{ClusterError, Clusters, Held, Wanted};
 use engine::EngineError;
 use host::Host;
 use preflight::{Demand, Hindrance, hindrances};
+use stack::StackError;
 use tools::{Tools, ToolsError};
 
 /// Why there is no cluster for a stack.
@@ -42,6 +45,9 @@ pub enum KindTargetError {
     /// It is not there, or does not come up.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The stack does not come up in it.
+    #[error(transparent)]
+    Stack(#[from] StackError),
     /// The clusters' folder cannot be used.
     #[error("{source}: the clusters' folder {path} cannot be used", path = .path.display())]
     Folder {
@@ -129,6 +135,19 @@ impl KindTarget {
             config,
         };
         Ok(self.clusters.up(&wanted, progress, cancel).await?)
+    }
+
+    /// Brings the deploy tree of the project at `root` up in a cluster and waits until all of it is ready.
+    pub async fn stack(
+        &self,
+        held: &Held,
+        root: &Path,
+        seed: Seed,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<(), KindTargetError> {
+        let with = (&self.tools, &self.environment);
+        Ok(stack::bring_up(held, root, with, seed, progress, cancel).await?)
     }
 }
 

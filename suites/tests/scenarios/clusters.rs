@@ -69,7 +69,7 @@ impl Clusters {
 
     #[track_caller]
     fn up(&self, name: &str) -> Ended {
-        self.ok(&["up", "--target", "kind", "--name", name])
+        self.ok(&["up", "--target", "kind", "--bare", "--name", name])
     }
 
     /// The target as the command has it.
@@ -209,7 +209,7 @@ fn a_cluster_is_made_once_taken_as_it_is_replaced_and_removed_whole() {
 #[ignore = "needs kind and a container engine; run by ci/kind"]
 fn several_live_side_by_side_and_one_name_is_one_runs() {
     let clusters = Clusters::new();
-    let start = |name| clusters.start(&["up", "--target", "kind", "--name", name]);
+    let start = |name| clusters.start(&["up", "--target", "kind", "--bare", "--name", name]);
     let mut first = start("first");
     first.said_within("creating cluster", UP);
     let same = start("first").ends(UP);
@@ -240,7 +240,7 @@ fn several_live_side_by_side_and_one_name_is_one_runs() {
 #[ignore = "needs kind and a container engine; run by ci/kind"]
 fn what_a_killed_run_left_is_replaced_by_the_next() {
     let clusters = Clusters::new();
-    let mut killed = clusters.start(&["up", "--target", "kind", "--name", "killed"]);
+    let mut killed = clusters.start(&["up", "--target", "kind", "--bare", "--name", "killed"]);
     killed.said_within("Starting control-plane", UP);
     kill(killed);
     let status = clusters.start(&["status"]).ends(UP);
@@ -266,7 +266,7 @@ fn a_run_that_is_killed_at_any_moment_leaves_nothing_that_down_all_does_not_find
         // Spread over the whole creation, and a little beyond its end.
         let moment = Duration::from_millis(100) + Duration::from_millis(16_000) * number / count.max(1);
         let begin = Instant::now();
-        let mut running = clusters.start(&["up", "--target", "kind", "--name", "kill"]);
+        let mut running = clusters.start(&["up", "--target", "kind", "--bare", "--name", "kill"]);
         wait("the moment", UP, || {
             let over = begin.elapsed() >= moment || running.ended().is_some();
             over.then_some(()).ok_or_else(|| "not yet".to_owned())
@@ -287,7 +287,7 @@ fn a_run_that_is_killed_at_any_moment_leaves_nothing_that_down_all_does_not_find
 #[ignore = "needs kind and a container engine; run by ci/kind"]
 fn an_interrupted_creation_clears_up_after_itself() {
     let clusters = Clusters::new();
-    let mut running = clusters.start(&["up", "--target", "kind", "--name", "interrupted"]);
+    let mut running = clusters.start(&["up", "--target", "kind", "--bare", "--name", "interrupted"]);
     running.said_within("Starting control-plane", UP);
     process::signal_to(running.pid(), Signal::INT);
     let ended = running.ends(UP);
@@ -315,7 +315,7 @@ fn somebody_elses_cluster_is_left_alone() {
     let id = docker(&["create", "--label", label.trim_start_matches("label="), image]);
     let theirs = Removed(id.trim().to_owned());
     let up = clusters
-        .start(&["up", "--target", "kind", "--name", &stack])
+        .start(&["up", "--target", "kind", "--bare", "--name", &stack])
         .ends(UP);
     assert_eq!(up.code, i32::from(Exit::Environment.code()), "{up}");
     assert!(up.verdict_line().contains("that is not ours"), "{up}");
@@ -329,7 +329,7 @@ fn somebody_elses_cluster_is_left_alone() {
 #[test]
 fn no_engine_is_said_before_anything_is_made() {
     let ground = Ground::new();
-    let mut command = ground.conform(["up", "--target", "kind"]);
+    let mut command = ground.conform(["up", "--target", "kind", "--bare"]);
     command
         .env("CONFORM_KIND_BIN", "/bin/false")
         .env("PATH", "/nowhere");
