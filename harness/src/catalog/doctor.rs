@@ -299,15 +299,22 @@ async fn buildable(
 }
 
 fn tool(subject: &str, state: DoctorState, says: String) -> DoctorLine {
-    DoctorLine {
-        subject: subject.to_owned(),
-        kind: DoctorKind::Tool,
-        state,
-        says,
-        version: None,
-        paths: Vec::new(),
-        tried: Vec::new(),
-        remedy: None,
+    DoctorLine::new(subject, DoctorKind::Tool, state, says)
+}
+
+impl DoctorLine {
+    /// A line without version, paths or a remedy.
+    pub(crate) fn new(subject: &str, kind: DoctorKind, state: DoctorState, says: String) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            kind,
+            state,
+            says,
+            version: None,
+            paths: Vec::new(),
+            tried: Vec::new(),
+            remedy: None,
+        }
     }
 }
 

@@ -159,16 +159,7 @@ fn target() -> Result<Option<KindTarget>, CliError> {
 /// Whether this host can have clusters, and what hinders it. Nothing but the kind target needs them.
 pub(super) async fn examine() -> Vec<DoctorLine> {
     let process = Environment::of_process();
-    let line = |subject: &str, state, says| DoctorLine {
-        subject: subject.to_owned(),
-        kind: DoctorKind::Cluster,
-        state,
-        says,
-        version: None,
-        paths: Vec::new(),
-        tried: Vec::new(),
-        remedy: None,
-    };
+    let line = |subject: &str, state, says| DoctorLine::new(subject, DoctorKind::Cluster, state, says);
     let tools = match Tools::find(&process) {
         Ok(tools) => tools,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! A short measurement of the machine, so that a report from a slower one can
 //! be told from a slower stack.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -120,10 +121,13 @@ fn processor() -> f64 {
 
 fn disk(folder: &Path) -> std::io::Result<f64> {
     let mut file = tempfile::tempfile_in(folder)?;
-    median(|| {
-        file.write_all(&[0x5a; 4096])?;
-        file.sync_data()
-    })
+    median(|| keep_page(&mut file))
+}
+
+/// Writes a page, and returns when the disk has it.
+pub(super) fn keep_page(file: &mut File) -> std::io::Result<()> {
+    file.write_all(&[0x5a; 4096])?;
+    file.sync_data()
 }
 
 fn loopback() -> std::io::Result<f64> {

@@ -4,10 +4,10 @@
 //! acknowledge (Elasticsearch's translog, Prometheus' log of writes) wait for the disk with every request, and what
 //! waits for them only says that they were late.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::calibrate::keep_page;
 use crate::units::format_duration;
 
 /// A page that takes longer is worth telling of: disks that spin take some 10 ms, busy ones ten times that.
@@ -56,8 +56,7 @@ fn pages(folder: &Path) -> std::io::Result<Duration> {
     let mut fastest = Duration::MAX;
     for _ in 0..PAGES {
         let started = Instant::now();
-        file.write_all(&[0x5a; 4096])?;
-        file.sync_data()?;
+        keep_page(&mut file)?;
         fastest = fastest.min(started.elapsed());
         if fastest < SLOW {
             break;
