@@ -80,7 +80,7 @@ pub(super) async fn down_all() -> Result<Exit, CliError> {
     };
     let swept = match target.clusters().down_all().await {
         Ok(swept) => swept,
-        Err(ClusterError::Engine(_)) if !clusters_folder(&runs_folder()).exists() => {
+        Err(ClusterError::Engine(_)) if !target.clusters().has_files() => {
             return Ok(Exit::Success);
         }
         Err(error) => return Err(environment(error)),
@@ -106,7 +106,7 @@ pub(super) async fn status(stack: Option<&str>) -> Result<(bool, Exit), CliError
     };
     let standing = match target.clusters().list().await {
         Ok(standing) => standing,
-        Err(ClusterError::Engine(_)) if !clusters_folder(&runs_folder()).exists() => return Ok(nothing),
+        Err(ClusterError::Engine(_)) if !target.clusters().has_files() => return Ok(nothing),
         Err(error) => return Err(environment(error)),
     };
     let asked = |one: &&Standing| stack.is_none_or(|stack| stack == stack_of(&one.name));

@@ -273,9 +273,30 @@ impl Clusters {
         Ok(all)
     }
 
+    /// Whether files of any cluster are here, which only an engine can tell the rest of.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return false;
+        };
+        // A lock is a file, and what a look leaves; what clusters have is in folders.
+        entries.filter_map(Result::ok).any(|entry| entry.path().is_dir())
+    }
+
     /// Removes a cluster of ours with its files; whether there was one.
     pub async fn down(&self, name: &ClusterName) -> Result<bool, ClusterError> {
         let lock = self.lock(name).await?;
+        let ended = self.down_locked(name).await;
+        // Where the engine does not answer and nothing of the cluster is here, nothing is left here either.
+        if !self.folder_of(name).exists() {
+            lock.remove().map_err(failed(&self.folder))?;
+            // Other clusters' folders keep it.
+            let _ = fs::remove_dir(&self.folder);
+        }
+        ended
+    }
+
+    async fn down_locked(&self, name: &ClusterName) -> Result<bool, ClusterError> {
         self.settle(name).await?;
         let containers = self.containers_of(name).await?;
         let foreign = !containers.is_empty() && !is_ours(&containers);
@@ -285,14 +306,10 @@ impl Clusters {
         if foreign {
             // A folder of ours for a cluster that is not is a left-over of an earlier one.
             absent(fs::remove_dir_all(self.folder_of(name))).map_err(failed(&self.folder))?;
-        } else if was {
-            self.remove(name).await?;
-        }
-        lock.remove().map_err(failed(&self.folder))?;
-        // Other clusters' folders keep it.
-        let _ = fs::remove_dir(&self.folder);
-        if foreign {
             return Err(ClusterError::Foreign { name: name.clone() });
+        }
+        if was {
+            self.remove(name).await?;
         }
         Ok(was)
     }

@@ -134,6 +134,21 @@ async fn somebody_elses_cluster_of_that_name_is_left_alone() {
 }
 
 #[tokio::test]
+async fn an_engine_that_does_not_answer_leaves_nothing_where_nothing_was() {
+    let machine = Machine::new();
+    fs::remove_file(machine.folder.path().join("containers")).unwrap();
+    let engine = |error: ClusterError| matches!(error, ClusterError::Engine(_));
+    let clusters = machine.folder.path().join("clusters");
+    assert!(engine(machine.clusters.down(&name()).await.unwrap_err()));
+    assert!(!machine.clusters.has_files() && !clusters.exists());
+
+    let folder = machine.clusters.folder_of(&name());
+    fs::create_dir_all(&folder).unwrap();
+    assert!(engine(machine.clusters.down(&name()).await.unwrap_err()));
+    assert!(machine.clusters.has_files() && folder.exists());
+}
+
+#[tokio::test]
 async fn what_a_killed_run_left_is_replaced_or_removed() {
     let machine = Machine::new();
     let folder = machine.clusters.folder_of(&name());
