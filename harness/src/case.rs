@@ -132,6 +132,14 @@ impl From<crate::component::ClientError> for CaseError {
     }
 }
 
+/// The API server did not answer, or refused what every cluster grants the stack's owner: the set-up's fault unless
+/// the case says otherwise.
+impl From<crate::component::cluster::ClusterError> for CaseError {
+    fn from(error: crate::component::cluster::ClusterError) -> Self {
+        Self::Environment(error.to_string())
+    }
+}
+
 /// A file of the run could not be written or read.
 impl From<std::io::Error> for CaseError {
     fn from(error: std::io::Error) -> Self {

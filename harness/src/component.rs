@@ -4,6 +4,7 @@
 //! Clients know an address and nothing of how the server came to run.
 
 pub mod alertmanager;
+pub mod cluster;
 pub mod collector;
 pub mod elasticsearch;
 mod http;

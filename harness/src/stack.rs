@@ -17,6 +17,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::component::alertmanager::Alertmanager;
+use crate::component::cluster::Cluster;
 use crate::component::collector::Collector;
 use crate::component::elasticsearch::Elasticsearch;
 use crate::component::jaeger::Jaeger;
@@ -61,6 +62,8 @@ pub enum Capability {
     Loki,
     /// A clone of Elasticsearch can run with a shifted clock. Needs no shared Elasticsearch.
     ClockShift,
+    /// The stack runs in a Kubernetes cluster whose API server can be asked.
+    Cluster,
 }
 
 impl Capability {
@@ -84,6 +87,7 @@ impl Capability {
             Self::Collector => "collector",
             Self::Loki => "loki",
             Self::ClockShift => "clock-shift",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -171,6 +175,8 @@ pub struct Stack {
     pub collector: Option<Collector>,
     /// The shared Loki.
     pub loki: Option<Loki>,
+    /// The API server of the cluster that the stack runs in.
+    pub cluster: Option<Cluster>,
     /// The components, for the report.
     pub components: Vec<ComponentInfo>,
     /// What the stack lacks.
@@ -235,6 +241,11 @@ impl Stack {
     /// The shared Loki, for a case that needs [`Capability::Loki`].
     pub fn loki(&self) -> Result<&Loki, WorkshopError> {
         there(self.loki.as_ref(), Capability::Loki)
+    }
+
+    /// The cluster the stack runs in, for a case that needs [`Capability::Cluster`].
+    pub fn cluster(&self) -> Result<&Cluster, WorkshopError> {
+        there(self.cluster.as_ref(), Capability::Cluster)
     }
 }
 

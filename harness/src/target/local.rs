@@ -191,7 +191,12 @@ impl LocalStack {
             jaeger_adaptive: shared.jaeger_adaptive,
             collector: shared.collector,
             loki: shared.loki,
-            missing: components.iter().flat_map(|c| c.missing.clone()).collect(),
+            cluster: None,
+            missing: components
+                .iter()
+                .flat_map(|c| c.missing.clone())
+                .chain([no_cluster()])
+                .collect(),
             components,
             changed_values: workshop.changed_values(),
             up,
@@ -471,6 +476,14 @@ fn executables(acquired: &Acquisition) -> Result<IndexMap<String, PathBuf>, Fail
         .flatten()
         .flat_map(|one| one.executables.clone())
         .collect())
+}
+
+/// What no stack of processes has.
+fn no_cluster() -> Missing {
+    Missing {
+        capability: Capability::Cluster,
+        reason: "servers run as processes here; --target kind has a cluster".to_owned(),
+    }
 }
 
 /// The components for the report: what was acquired, with what was seen of the running servers.

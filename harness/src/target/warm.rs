@@ -578,6 +578,7 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
         jaeger_adaptive,
         collector,
         loki,
+        cluster: None,
         components: warm.components.clone(),
         missing: warm.missing.clone(),
         changed_values: warm.changed_values.clone(),
