@@ -4,7 +4,10 @@ use harness::case::Case;
 
 mod access;
 mod discovery;
+mod pod_kill;
+mod rolling_restart;
 mod scrape_configuration;
+mod survival;
 
 /// The profile of these cases.
 const PROFILES: &[&str] = &["kind"];
@@ -12,5 +15,11 @@ const PROFILES: &[&str] = &["kind"];
 /// The cases of this area.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    vec![scrape_configuration::case(), discovery::case(), access::case()]
+    vec![
+        scrape_configuration::case(),
+        discovery::case(),
+        access::case(),
+        pod_kill::case(),
+        rolling_restart::case(),
+    ]
 }

@@ -17,7 +17,7 @@ pub(super) fn case() -> Case {
         id: "cluster/pod-kill",
         claim: "a killed pod of any workload is replaced and ready within its bound, and nothing acknowledged is lost",
         level: Level::Must,
-        promises: &["deploy-recovery", "metrics-recovery", "logs-integrity"],
+        promises: &["deploy-recovery", "metrics-recovery"],
         needs: &[
             Capability::Cluster,
             Capability::Prometheus,

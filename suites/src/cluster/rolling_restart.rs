@@ -39,7 +39,11 @@ fn mutants() -> Vec<Mutant> {
         Mutant::new(
             "replaced-by-hand",
             "Loki's pods are replaced only when somebody deletes them",
-            Edit::set("StatefulSet/loki", "/spec/updateStrategy", json!({"type": "OnDelete"})),
+            Edit::set(
+                "StatefulSet/loki",
+                "/spec/updateStrategy",
+                json!({"type": "OnDelete"}),
+            ),
         ),
     ]
 }

@@ -23,7 +23,7 @@ use harness::wait::{Look, Wait};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::history::now_ms;
+use crate::history::{now_ms, seconds};
 use crate::logs::books;
 
 /// Records a second of each load: enough that none of the blows falls between two of them.
@@ -127,20 +127,23 @@ async fn strike_all(
     begun(context, suffix).await?;
     let mut findings = Vec::new();
     for workload in workloads {
-        context.progress.step("", format!("{} of {workload}", blow.word()));
+        context
+            .progress
+            .step("", format!("{} of {workload}", blow.word()));
         let begin = Instant::now();
         let back = match blow.strike(cluster, workload).await {
             Ok(former) => cluster.rolled_out(workload, &former, bound).await,
             Err(error) => Err(error),
         };
         let took = begin.elapsed();
-        let finding = Finding::of(format!("{workload} after a {}", blow.word())).bound(format_duration(bound));
+        let finding =
+            Finding::of(format!("{workload} after a {}", blow.word())).bound(format_duration(bound));
         findings.push(match back {
             Ok(()) => finding.observed(format!("ready again after {}", format_duration(took))),
             // What does not come back, and what is not there at all, is the stack's fault.
-            Err(error @ (ClusterError::Late(_) | ClusterError::Absent { .. })) => {
-                finding.observed("not ready again").judge(false, || error.to_string())
-            }
+            Err(error @ (ClusterError::Late(_) | ClusterError::Absent { .. })) => finding
+                .observed("not ready again")
+                .judge(false, || error.to_string()),
             Err(error) => return Err(error.into()),
         });
     }
@@ -271,7 +274,12 @@ fn whole(what: &str, outcome: &Outcome, found: &Reconciliation<Key>) -> Finding 
         .observed(found)
         .bound("none lost, none altered");
     if outcome.acknowledged == 0 {
-        let why: Vec<&str> = outcome.failures.iter().take(2).map(|one| one.words.as_str()).collect();
+        let why: Vec<&str> = outcome
+            .failures
+            .iter()
+            .take(2)
+            .map(|one| one.words.as_str())
+            .collect();
         return finding.judge(false, || format!("nothing was acknowledged: {}", why.join("; ")));
     }
     let holds = found.lost.is_empty() && found.altered.is_empty() && found.duplicated.is_empty();
@@ -294,8 +302,7 @@ struct Remembered {
 
 impl Remembered {
     async fn of(context: &Context) -> Result<Self, CaseError> {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age are far below 2^52")]
-        let at = now_ms() as f64 / 1000.0;
+        let at = seconds(now_ms());
         let series = context.stack.prometheus.raw(REMEMBERED, Some(at)).await?;
         Ok(Self { at, series })
     }
@@ -410,14 +417,20 @@ mod tests {
             "StatefulSet monitoring/loki",
             "DaemonSet monitoring/node-exporter",
         ] {
-            assert!(found.iter().any(|one| one == expected), "{expected} is not among {found:?}");
+            assert!(
+                found.iter().any(|one| one == expected),
+                "{expected} is not among {found:?}"
+            );
         }
     }
 
     fn series(job: &str, samples: &[(f64, &str)]) -> Series {
         Series {
             labels: Labels::from([("job".to_owned(), job.to_owned())]),
-            samples: samples.iter().map(|(at, value)| (*at, (*value).to_owned())).collect(),
+            samples: samples
+                .iter()
+                .map(|(at, value)| (*at, (*value).to_owned()))
+                .collect(),
             histograms: Vec::new(),
         }
     }
@@ -427,9 +440,6 @@ mod tests {
         let before = [series("a", &[(1.0, "1"), (2.0, "1")]), series("b", &[(1.0, "0")])];
         assert_eq!(missing(&before, &before), Vec::<String>::new());
         let after = [series("a", &[(1.0, "1"), (2.0, "0"), (3.0, "1")])];
-        assert_eq!(
-            missing(&before, &after),
-            ["{job=\"a\"} at 2", "{job=\"b\"} at 1"]
-        );
+        assert_eq!(missing(&before, &after), ["{job=\"a\"} at 2", "{job=\"b\"} at 1"]);
     }
 }
