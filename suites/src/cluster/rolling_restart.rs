@@ -24,6 +24,8 @@ pub(super) fn case() -> Case {
             Capability::Prometheus,
             Capability::Elasticsearch,
             Capability::Loki,
+            Capability::Collector,
+            Capability::Jaeger,
         ],
         profiles: PROFILES,
         excludes: &[EVERYTHING],

@@ -3,7 +3,8 @@
 //!
 //! Documents and lines are sent all the time, open-loop and not again where nobody answered: what was acknowledged is
 //! in the ledger, what was not may be there or not. Of Prometheus, which acknowledges nothing, the samples that it
-//! gave out before are asked for again.
+//! gave out before are asked for again, and of Jaeger the traces that were stored before: what the Collector
+//! acknowledges it holds in memory until it has exported it.
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::history::{now_ms, seconds};
 use crate::logs::books;
+use crate::traces::nothing_lost::Kept;
 
 /// Records a second of each load: enough that none of the blows falls between two of them.
 const RATE: f64 = 50.0;
@@ -93,6 +95,8 @@ pub(super) async fn run(context: Context, blow: Blow) -> Result<Findings, CaseEr
     let workloads = workloads(&context.tree);
     let mut findings = Findings::new();
 
+    context.progress.step("", "sending traces");
+    let traces = Kept::sent(&context).await?;
     let remembered = Remembered::of(&context).await?;
     let suffix = format!("survival-{}", now_ms());
     let stop = context.cancel.child_token();
@@ -112,6 +116,7 @@ pub(super) async fn run(context: Context, blow: Blow) -> Result<Findings, CaseEr
     findings.push(documents_found(&context, &suffix, &documents?).await?);
     findings.push(lines_found(&context, &lines?).await?);
     findings.push(remembered.again(&context).await?);
+    findings.push(traces_found(&context, &traces).await?);
     Ok(findings)
 }
 
@@ -261,6 +266,22 @@ async fn lines_found(context: &Context, outcome: &Outcome) -> Result<Finding, Ca
         }
     }
     Ok(whole(what, outcome, &reconcile(&outcome.sent, &arrived)))
+}
+
+/// Every trace that was stored before, from a Jaeger that answers again.
+async fn traces_found(context: &Context, traces: &Kept) -> Result<Finding, CaseError> {
+    let jaeger = context.stack.jaeger()?;
+    let answers = Wait::new("jaeger ready", ANSWERS)
+        .every(Duration::from_millis(500))
+        .until(async || match jaeger.services().await {
+            Ok(_) => Look::Ready(()),
+            Err(error) => Look::Missing(error.to_string()),
+        })
+        .await;
+    match answers {
+        Ok(()) => traces.again(jaeger).await,
+        Err(late) => Ok(Finding::of("traces stored before").judge(false, || late.to_string())),
+    }
 }
 
 /// Whether nothing that was acknowledged is lost or altered. What was refused may be there all the same: some of the
