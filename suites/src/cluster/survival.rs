@@ -375,7 +375,7 @@ fn missing(before: &[Series], after: &[Series]) -> Vec<String> {
                 .samples
                 .iter()
                 .filter(move |sample| now.is_none_or(|now| !now.samples.contains(sample)))
-                .map(|(at, _)| format!("{} at {at}", shown(&series.labels)))
+                .map(move |(at, _)| format!("{} at {at}", shown(&series.labels)))
         })
         .collect()
 }
