@@ -37,6 +37,9 @@ pub struct Case {
     pub profiles: &'static [&'static str],
     /// Ids of the cases that must not run beside it; [`EVERYTHING`] where none must.
     pub excludes: &'static [&'static str],
+    /// What it does to the shared servers beyond asking them, as the rest of a sentence about it; none where it
+    /// only asks, or works on clones of its own.
+    pub disturbs: Option<&'static str>,
     /// Longest it may take; reaching it is an environment verdict.
     pub bound: Duration,
     /// Checks the claim.
@@ -160,6 +163,7 @@ mod tests {
             needs: &[],
             profiles: &[],
             excludes,
+            disturbs: None,
             bound: Duration::from_secs(1),
             run: |_| Box::pin(async { Ok(Findings::new()) }),
             mutants: Vec::new,

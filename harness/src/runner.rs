@@ -128,14 +128,23 @@ impl Runner {
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
+    /// Why a case does not run on this stack.
+    fn left_out(&self, case: &Case) -> Option<String> {
+        let stack = &self.shared.stack;
+        let lacks = |need: &Capability| {
+            let why = stack.lacks(*need)?;
+            Some(format!("needs {}: {why}", need.name()))
+        };
+        let disturbs = case.disturbs.filter(|_| stack.spared);
+        case.needs.iter().find_map(lacks).or_else(|| {
+            disturbs
+                .map(|what| format!("{what}, and this stack is only to be asked; --allow-disruptive lets it"))
+        })
+    }
+
     /// Runs one case when there is room for it.
     pub async fn run(&self, case: &Case) -> Outcome {
-        if let Some(reason) = case.needs.iter().find_map(|need| {
-            self.shared
-                .stack
-                .lacks(*need)
-                .map(|why| format!("needs {}: {why}", need.name()))
-        }) {
+        if let Some(reason) = self.left_out(case) {
             return self.outcome(
                 case,
                 Verdict::Skipped,

@@ -15,20 +15,24 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::case::Case;
-use crate::catalog::{Acquisition, cache_folder};
+use crate::catalog::{Acquisition, Environment, cache_folder};
 use crate::files;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::report::{
     CaseReport, ProfileOutcome, ProfileResult, Report, ReportError, RunInfo, profile_result, promise_reports,
 };
-use crate::runner::{Outcome, Runner, Shared, calibrate, machine, report_of, slow};
+use crate::runner::{Died, Outcome, Runner, Shared, calibrate, machine, report_of, slow};
 use crate::seed::Seed;
+use crate::shapes::Shapes;
 use crate::stack::{Capability, ComponentInfo, Stack};
+use crate::target::existing::{Existing, ExistingStack};
+use crate::target::kind::KindTarget;
+use crate::target::kind::running::{KindRequest, KindStack};
 use crate::target::local::LocalStack;
 use crate::target::needs::{ALWAYS, Needs};
 use crate::target::warm::{self, AttachRequest};
-use crate::target::{TargetError, UpRequest};
+use crate::target::{TargetError, TargetName, UpRequest};
 use crate::verdict::{Exit, Level, Verdict};
 
 /// Every component a stack is made of: a warm stack has them all, a run those its cases need.
@@ -47,11 +51,16 @@ pub const COMPONENTS: [&str; 7] = [
 pub struct Options {
     /// Seed of everything random.
     pub seed: Seed,
+    /// Where the stack runs.
+    pub target: TargetName,
+    /// Which stack, where somebody else runs it.
+    pub existing: Existing,
     /// The report's folder.
     pub report: PathBuf,
     /// Cases side by side, at most.
     pub side_by_side: usize,
-    /// Warm stack to use when it runs and fits; none to always bring an own one up.
+    /// Name of the warm stack to use when it runs and fits; none to always bring an own one up. A cluster of
+    /// that name is taken where it is there, and made where not.
     pub warm: Option<String>,
     /// The profile that was asked for.
     pub profile: String,
@@ -112,7 +121,31 @@ pub struct Session {
 #[derive(Debug)]
 struct Running {
     runner: Runner,
-    own: Option<Arc<LocalStack>>,
+    own: Own,
+    /// Whether every server was downloaded or built for this run.
+    cold: bool,
+}
+
+/// What a run brought up and takes down.
+#[derive(Debug)]
+enum Own {
+    /// Nothing: it uses a warm stack.
+    Nothing,
+    /// Processes.
+    Local(Arc<LocalStack>),
+    /// A cluster, or what it put into one that was there.
+    Kind(Arc<KindStack>),
+    /// Nothing of the stack, and what leads to it.
+    Existing(Arc<ExistingStack>),
+}
+
+/// What comes up before a run's cases begin.
+struct Up {
+    stack: Stack,
+    /// What cases are told of the watched services.
+    shapes: Arc<Shapes>,
+    own: Own,
+    died: Died,
     /// Whether every server was downloaded or built for this run.
     cold: bool,
 }
@@ -175,6 +208,72 @@ impl Session {
                 format!("removed what a dead run left: {}", left.display()),
             );
         }
+        let up = match options.target {
+            TargetName::Local => Self::local(project, options, folder, progress, cancel).await,
+            TargetName::Kind => Self::kind(project, options, folder, progress, cancel).await,
+            TargetName::Existing => Self::existing(project, options, folder, progress, cancel).await,
+        };
+        let Up {
+            stack,
+            shapes,
+            own,
+            died,
+            cold,
+        } = up?;
+        let shared = Shared {
+            contract: project.contract.clone(),
+            tree: project.tree.clone(),
+            shapes,
+            fixtures: project.fixtures(),
+            stack: Arc::new(stack),
+            seed: options.seed,
+            report: options.report.clone(),
+            data: folder.to_owned(),
+            cancel: cancel.clone(),
+            progress: progress.clone(),
+            died,
+        };
+        Ok(Running {
+            runner: Runner::new(shared, options.side_by_side),
+            own,
+            cold,
+        })
+    }
+
+    /// What a target is given to bring a stack up, its servers' executables acquired.
+    async fn request(
+        project: &Project,
+        options: &Options,
+        folder: &std::path::Path,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> UpRequest {
+        let acquired = project
+            .catalog
+            .acquire(&options.needs.components(), &cache_folder(), progress, cancel)
+            .await;
+        UpRequest {
+            tree: project.tree.clone(),
+            shapes: project.shapes.clone(),
+            acquired: Arc::new(acquired),
+            needs: options.needs.clone(),
+            drifts: Vec::new(),
+            seed: options.seed,
+            folder: folder.to_owned(),
+            artifacts: options.report.join("artifacts").join("stack"),
+            cancel: cancel.clone(),
+            progress: progress.clone(),
+        }
+    }
+
+    /// The warm stack, or servers as processes.
+    async fn local(
+        project: &Project,
+        options: &Options,
+        folder: &std::path::Path,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Up, Broken> {
         let attached = match &options.warm {
             Some(name) => {
                 let request = AttachRequest {
@@ -190,63 +289,95 @@ impl Session {
             }
             None => None,
         };
-        let mut cold = false;
-        let (stack, own, died): (Stack, _, crate::runner::Died) = if let Some(attached) = attached {
+        if let Some(attached) = attached {
             progress.done("stack", "the warm stack of `conform up` fits and is used");
-            let died = attached.died;
-            (attached.stack, None, died)
-        } else {
-            let acquired = project
-                .catalog
-                .acquire(&options.needs.components(), &cache_folder(), progress, cancel)
-                .await;
-            cold = acquired.values().flatten().all(|one| one.made);
-            let up = LocalStack::up(UpRequest {
-                tree: project.tree.clone(),
+            return Ok(Up {
+                stack: attached.stack,
                 shapes: project.shapes.clone(),
-                acquired: Arc::new(acquired),
-                needs: options.needs.clone(),
-                drifts: Vec::new(),
-                seed: options.seed,
-                folder: folder.to_owned(),
-                artifacts: options.report.join("artifacts").join("stack"),
-                cancel: cancel.clone(),
-                progress: progress.clone(),
-            })
-            .await;
-            let up = match up {
-                Ok(up) => up,
-                Err(error) => {
-                    let broken = Broken::from_target(&error);
-                    let TargetError::Environment(why) = error else {
-                        return Err(broken);
-                    };
-                    let reason = slow::disk_first(folder, why).await;
-                    return Err(Broken { reason, ..broken });
-                }
-            };
-            let own = Arc::new(up);
-            let watched = own.clone();
-            (own.stack(), Some(own), Arc::new(move || watched.died()))
+                own: Own::Nothing,
+                died: attached.died,
+                cold: false,
+            });
+        }
+        let request = Self::request(project, options, folder, progress, cancel).await;
+        let cold = made_all(&request);
+        match LocalStack::up(request).await {
+            Ok(up) => {
+                let own = Arc::new(up);
+                let watched = own.clone();
+                Ok(Up {
+                    stack: own.stack(),
+                    shapes: project.shapes.clone(),
+                    own: Own::Local(own),
+                    died: Arc::new(move || watched.died()),
+                    cold,
+                })
+            }
+            Err(error) => Err(Broken::at_start(error, folder).await),
+        }
+    }
+
+    /// The tree in a cluster.
+    async fn kind(
+        project: &Project,
+        options: &Options,
+        folder: &std::path::Path,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Up, Broken> {
+        let target = KindTarget::new(&runs_folder(), Environment::of_process()).map_err(|error| Broken {
+            verdict: Verdict::Environment,
+            reason: error.to_string(),
+        })?;
+        let up = Self::request(project, options, folder, progress, cancel).await;
+        let cold = made_all(&up);
+        let request = KindRequest {
+            up,
+            name: options
+                .warm
+                .clone()
+                .unwrap_or_else(|| format!("run-{}", options.seed)),
+            root: project.root.clone(),
         };
-        let shared = Shared {
-            contract: project.contract.clone(),
-            tree: project.tree.clone(),
-            shapes: project.shapes.clone(),
-            fixtures: project.fixtures(),
-            stack: Arc::new(stack),
-            seed: options.seed,
-            report: options.report.clone(),
-            data: folder.to_owned(),
-            cancel: cancel.clone(),
-            progress: progress.clone(),
-            died,
-        };
-        Ok(Running {
-            runner: Runner::new(shared, options.side_by_side),
-            own,
-            cold,
-        })
+        match KindStack::up(target, request).await {
+            Ok(up) => {
+                let own = Arc::new(up);
+                let watched = own.clone();
+                Ok(Up {
+                    stack: own.stack(),
+                    shapes: own.shapes(),
+                    own: Own::Kind(own),
+                    died: Arc::new(move || watched.died()),
+                    cold,
+                })
+            }
+            Err(error) => Err(Broken::at_start(error, folder).await),
+        }
+    }
+
+    /// A stack that somebody else runs.
+    async fn existing(
+        project: &Project,
+        options: &Options,
+        folder: &std::path::Path,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Up, Broken> {
+        let request = Self::request(project, options, folder, progress, cancel).await;
+        match ExistingStack::up(options.existing.clone(), request).await {
+            Ok(up) => {
+                let own = Arc::new(up);
+                let watched = own.clone();
+                Ok(Up {
+                    stack: own.stack(),
+                    shapes: own.shapes(),
+                    own: Own::Existing(own),
+                    died: Arc::new(move || watched.died()),
+                    cold: false,
+                })
+            }
+            Err(error) => Err(Broken::from_target(&error)),
+        }
     }
 
     /// Runs one case, or gives it the verdict of a stack that did not come up.
@@ -304,7 +435,7 @@ impl Session {
                 id: self.id,
                 seed: self.options.seed,
                 started: self.started.to_string(),
-                target: "local".to_owned(),
+                target: self.options.target.name().to_owned(),
                 machine: machine::machine(),
                 calibration: self.calibration,
                 versions,
@@ -327,9 +458,23 @@ impl Session {
         if let Ok(running) = self.state {
             // The runner shares the stack; it has to go before the stack can be taken down whole.
             drop(running.runner);
-            if let Some(own) = running.own.and_then(Arc::into_inner) {
-                self.progress.step("stack", "taking it down");
-                own.down().await;
+            self.progress.step("stack", "taking it down");
+            match running.own {
+                Own::Nothing => {}
+                // Dropping it closes what leads to the stack.
+                Own::Existing(own) => drop(own),
+                Own::Local(own) => {
+                    if let Some(own) = Arc::into_inner(own) {
+                        own.down().await;
+                    }
+                }
+                Own::Kind(own) => {
+                    if let Some(own) = Arc::into_inner(own)
+                        && let Err(why) = own.down().await
+                    {
+                        self.progress.step("stack", why);
+                    }
+                }
             }
         }
         // A folder that is left behind is found and removed by the next run.
@@ -339,7 +484,22 @@ impl Session {
     }
 }
 
+/// Whether every server was downloaded or built for this run.
+fn made_all(request: &UpRequest) -> bool {
+    request.acquired.values().flatten().all(|one| one.made)
+}
+
 impl Broken {
+    /// Why a stack did not come up; a disk that is too slow first.
+    async fn at_start(error: TargetError, folder: &std::path::Path) -> Self {
+        let broken = Self::from_target(&error);
+        let TargetError::Environment(why) = error else {
+            return broken;
+        };
+        let reason = slow::disk_first(folder, why).await;
+        Self { reason, ..broken }
+    }
+
     fn from_target(error: &TargetError) -> Self {
         let verdict = match error {
             TargetError::Refused(_) => Verdict::Fail,

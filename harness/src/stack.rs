@@ -181,6 +181,8 @@ pub struct Stack {
     pub components: Vec<ComponentInfo>,
     /// What the stack lacks.
     pub missing: Vec<Missing>,
+    /// Whether its shared servers are only to be asked: they are somebody's.
+    pub spared: bool,
     /// Every value that had to differ from the deploy tree.
     pub changed_values: Vec<ChangedValue>,
     /// From the start of the servers to readiness of the last.

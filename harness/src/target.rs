@@ -3,6 +3,7 @@
 
 mod clock;
 mod clones;
+pub mod existing;
 mod failure;
 mod folder;
 pub mod kind;
@@ -30,6 +31,29 @@ use crate::mutant::Edit;
 use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::shapes::Shapes;
+
+/// Where a stack runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetName {
+    /// Real server binaries as child processes on loopback.
+    Local,
+    /// A kind cluster of one node on this machine's container engine.
+    Kind,
+    /// A stack that somebody else runs.
+    Existing,
+}
+
+impl TargetName {
+    /// Its stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Kind => "kind",
+            Self::Existing => "existing",
+        }
+    }
+}
 
 /// What a target needs to bring a stack up.
 #[derive(Debug, Clone)]

@@ -12,6 +12,8 @@ use harness::project::{Places, Project};
 use harness::runner::Outcome;
 use harness::seed::Seed;
 use harness::session::{Options, Session, usual_side_by_side};
+use harness::target::TargetName;
+use harness::target::existing::Existing;
 use harness::target::needs::Needs;
 use harness::verdict::Verdict;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -50,6 +52,8 @@ async fn open() -> Result<Session, String> {
     };
     let options = Options {
         seed,
+        target: TargetName::Local,
+        existing: Existing::default(),
         report: suites::root().join("conform-report"),
         side_by_side: usual_side_by_side(),
         warm: None,

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use kind_rs::ClusterName;
-use kind_rs::config::Cluster;
 
 use super::{CliError, Shell, print};
 use crate::catalog::{DoctorKind, DoctorLine, DoctorState, Environment};
@@ -15,7 +14,7 @@ use crate::target::kind::host::Host;
 use crate::target::kind::preflight::{Demand, hindrances};
 use crate::target::kind::tools::{Tools, ToolsError};
 use crate::target::kind::{
-    ClusterRequest, KindTarget, KindTargetError, cluster_name, clusters_folder, stack_of,
+    ClusterRequest, KindTarget, KindTargetError, cluster_name, clusters_folder, reach, stack_of,
 };
 use crate::units::format_duration;
 use crate::verdict::Exit;
@@ -30,7 +29,7 @@ pub(super) async fn up(stack: String, bare: bool, seed: Seed, shell: &Shell) -> 
     let target = KindTarget::new(&runs_folder(), Environment::of_process()).map_err(environment)?;
     let request = ClusterRequest {
         stack,
-        config: Cluster::default(),
+        config: reach::config(),
     };
     let held = target
         .cluster(request, &shell.progress, &shell.cancel)

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::run::TargetName;
 use super::{CliError, Shell, kind, print};
 use crate::catalog::cache_folder;
 use crate::clock;
@@ -20,6 +19,7 @@ use crate::project::Places;
 use crate::runner::plan::{Selection, select};
 use crate::seed::Seed;
 use crate::session::{indispensable, runs_folder, unavailable};
+use crate::target::TargetName;
 use crate::target::UpRequest;
 use crate::target::needs::Needs;
 use crate::target::warm::{self, Down, Status, WarmError, WarmStack};
@@ -120,6 +120,9 @@ pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
             "--bare is about a kind cluster: give it with --target kind".to_owned(),
         )),
         TargetName::Local => up_local(args, shell).await,
+        TargetName::Existing => Err(CliError::Usage(
+            "a stack that somebody else runs is up: `conform run --target existing` asks it".to_owned(),
+        )),
         TargetName::Kind => {
             let seed = args.seed.unwrap_or_else(Seed::fresh);
             kind::up(args.name.name, args.bare, seed, shell).await

@@ -4,7 +4,7 @@
 //! arrived; [`Receiver`] asks it over HTTP, so that a warm stack's receiver in
 //! another process is asked in the same way.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
@@ -114,7 +114,12 @@ pub struct ReceiverServer {
 impl ReceiverServer {
     /// Listens on a free loopback port.
     pub async fn start() -> Result<Self, std::io::Error> {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_on(Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// Listens on a free port of one of this machine's addresses.
+    pub async fn start_on(host: IpAddr) -> Result<Self, std::io::Error> {
+        let listener = tokio::net::TcpListener::bind((host, 0)).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let router = Router::new()

@@ -5,7 +5,7 @@
 //! endpoint that nobody scrapes costs nothing, and two runs with one seed
 //! expose the same.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -45,6 +45,11 @@ struct Instance {
 impl Players {
     /// Plays every service of the shapes on free loopback ports.
     pub async fn start(shapes: &Shapes, seed: Seed) -> Result<Self, std::io::Error> {
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), shapes, seed).await
+    }
+
+    /// Plays every service of the shapes on free ports of one of this machine's addresses.
+    pub async fn start_on(host: IpAddr, shapes: &Shapes, seed: Seed) -> Result<Self, std::io::Error> {
         let stop = CancellationToken::new();
         let running = stop.clone().drop_guard();
         let clock = Clock::start();
@@ -59,7 +64,7 @@ impl Players {
                 for port in service.ports.keys() {
                     let instance = Arc::clone(&instance);
                     let router = Router::new().fallback(expose).with_state(instance);
-                    let address = serve(router, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &stop).await?;
+                    let address = serve(router, SocketAddr::from((host, 0)), &stop).await?;
                     endpoints
                         .entry(format!("{}/{port}", service.key()))
                         .or_default()

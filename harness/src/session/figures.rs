@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Running, Session};
+use super::{Own, Running, Session};
 use crate::finding::Figure;
 use crate::runner::{Outcome, machine};
 
@@ -16,24 +16,16 @@ pub(super) async fn all(session: &Session, outcomes: &[Outcome]) -> Vec<Figure> 
         .collect();
     let whole = session.options.profile == "core" && session.options.whole(outcomes.len());
     let took = session.clock.elapsed();
-    let mut seconds = |what: &str, promise: &str, value: Duration| {
-        if let Ok(bound) = session.project.contract.duration(promise, "at-most") {
-            figures.push(Figure {
-                what: what.to_owned(),
-                value: value.as_secs_f64(),
-                bound: bound.as_secs_f64(),
-                at_least: false,
-                unit: "s".to_owned(),
-            });
-        }
-    };
     if let Ok(Running {
         runner,
-        own: Some(_),
+        own: Own::Local(_),
         cold,
         ..
     }) = &session.state
     {
+        let mut seconds = |what: &str, promise: &str, value: Duration| {
+            figures.extend(at_most(session, what, promise, value));
+        };
         let stack = &runner.shared().stack;
         if stack.elasticsearch.is_some() {
             seconds("whole stack ready", "harness-up-whole", stack.up);
@@ -54,8 +46,43 @@ pub(super) async fn all(session: &Session, outcomes: &[Outcome]) -> Vec<Figure> 
             figures.extend(emission::all(session).await);
         }
     }
+    if let Ok(Running {
+        own: Own::Kind(own), ..
+    }) = &session.state
+    {
+        let mut seconds = |what: &str, promise: &str, value: Duration| {
+            figures.extend(at_most(session, what, promise, value));
+        };
+        seconds("stack ready in its cluster", "harness-kind-up", own.stack().up);
+        match own.made_in() {
+            Some(made) => {
+                seconds("cluster ready", "harness-kind-cluster", made);
+                if whole {
+                    seconds("core profile on kind", "harness-kind-core-profile", took);
+                }
+            }
+            None if whole => seconds(
+                "core profile on a cluster that was there",
+                "harness-kind-core-reused",
+                took,
+            ),
+            None => {}
+        }
+    }
     figures.extend(memory(session));
     figures
+}
+
+/// A time against what the contract says of it.
+fn at_most(session: &Session, what: &str, promise: &str, value: Duration) -> Option<Figure> {
+    let bound = session.project.contract.duration(promise, "at-most").ok()?;
+    Some(Figure {
+        what: what.to_owned(),
+        value: value.as_secs_f64(),
+        bound: bound.as_secs_f64(),
+        at_least: false,
+        unit: "s".to_owned(),
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes and counts are far below 2^52")]

@@ -1,11 +1,15 @@
 //! Clusters of our own, made by kind: whether the host can have one, and making, finding again and removing them.
 
 pub mod apply;
+pub(super) mod clients;
 pub mod cluster;
 pub mod engine;
 pub mod host;
 mod lock;
+mod played;
 pub mod preflight;
+pub mod reach;
+pub mod running;
 pub mod stack;
 pub mod tools;
 

@@ -198,6 +198,7 @@ impl LocalStack {
                 .chain([no_cluster()])
                 .collect(),
             components,
+            spared: false,
             changed_values: workshop.changed_values(),
             up,
             workshop: Arc::new(workshop),
@@ -454,7 +455,7 @@ fn check_drifts(grounds: &Grounds) -> Result<(), Failure> {
 }
 
 /// The executables by name; an error where a component that every stack has cannot be had.
-fn executables(acquired: &Acquisition) -> Result<IndexMap<String, PathBuf>, Failure> {
+pub(super) fn executables(acquired: &Acquisition) -> Result<IndexMap<String, PathBuf>, Failure> {
     for component in ALWAYS {
         match acquired.get(component) {
             Some(Ok(_)) => {}
@@ -487,7 +488,7 @@ fn no_cluster() -> Missing {
 }
 
 /// The components for the report: what was acquired, with what was seen of the running servers.
-fn components(acquired: &Acquisition, seen: &IndexMap<String, Seen>) -> Vec<ComponentInfo> {
+pub(super) fn components(acquired: &Acquisition, seen: &IndexMap<String, Seen>) -> Vec<ComponentInfo> {
     let store = acquired.get("elasticsearch").map(Result::as_ref);
     acquired
         .iter()

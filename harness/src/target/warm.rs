@@ -26,7 +26,7 @@ use super::folder::{self, Owner, RunFolder};
 use super::local::{LocalStack, artifacts_folder, played, with_servers};
 use super::needs::Needs;
 use super::server::Ready;
-use super::workshop::{Grounds, LocalWorkshop};
+use super::workshop::{Data, Grounds, LocalWorkshop};
 use super::{TargetError, UpRequest};
 use crate::clock;
 use crate::component::ClientError;
@@ -567,7 +567,7 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
         receiver: Some(warm.receiver.clone()),
     };
     let addresses = with_servers(&played, prometheus_at, alertmanager_at);
-    grounds.keeps_data(&prometheus, &warm.prometheus_data);
+    grounds.keeps_data(&prometheus, Data::Here(warm.prometheus_data.clone()));
     let workshop = LocalWorkshop::new(Arc::new(grounds), addresses, artifacts, Some(folder));
     let stack = Stack {
         prometheus,
@@ -581,6 +581,7 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
         cluster: None,
         components: warm.components.clone(),
         missing: warm.missing.clone(),
+        spared: false,
         changed_values: warm.changed_values.clone(),
         up: Duration::try_from_secs_f64(warm.up_seconds).unwrap_or_default(),
         workshop: Arc::new(workshop),

@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::clones::{Restartable, RunningClone, agrees};
 use super::failure::Failure;
 use super::folder::RunFolder;
+use super::kind::engine::Engine;
 use super::outfit::{self, Outfit, Spot};
 use super::process::{End, Process, Program};
 use super::server::{Place, Ready, Server};
@@ -47,6 +48,49 @@ pub(super) const PROMETHEUS_ENDPOINT: &str = "monitoring/prometheus/web";
 /// Endpoint of the Alertmanager among the addresses.
 pub(super) const ALERTMANAGER_ENDPOINT: &str = "monitoring/alertmanager/web";
 
+/// Where a server keeps its data.
+#[derive(Debug, Clone)]
+pub(super) enum Data {
+    /// In a folder of this machine.
+    Here(PathBuf),
+    /// In a folder of a container.
+    Inside {
+        /// The container's engine.
+        engine: Engine,
+        /// The container.
+        container: String,
+        /// The folder, as the container sees it.
+        folder: PathBuf,
+    },
+}
+
+impl Data {
+    /// Brings what is below the data folder to `to`, which is not there yet.
+    async fn take(&self, below: &Path, to: &Path) -> Result<(), Failure> {
+        match self {
+            Self::Here(folder) => {
+                let from = folder.join(below);
+                move_folder(&from, to).map_err(|error| Failure::file(&error, "taking the snapshot", &from))
+            }
+            Self::Inside {
+                engine,
+                container,
+                folder,
+            } => {
+                if let Some(parent) = to.parent() {
+                    fs::create_dir_all(parent).map_err(|error| Failure::file(&error, "making", parent))?;
+                }
+                let from = format!("{container}:{}", folder.join(below).display());
+                engine
+                    .ask(&["cp", "--quiet", &from, &to.display().to_string()])
+                    .await
+                    .map(drop)
+                    .map_err(|error| Failure::Environment(error.to_string()))
+            }
+        }
+    }
+}
+
 /// What all servers of a stack have in common.
 #[derive(Debug)]
 pub(super) struct Grounds {
@@ -61,8 +105,8 @@ pub(super) struct Grounds {
     /// How often each drift found something to change.
     made: Mutex<Vec<usize>>,
     changed_values: Mutex<BTreeSet<ChangedValue>>,
-    /// Data folders of the servers, by their address.
-    data: Mutex<BTreeMap<String, PathBuf>>,
+    /// Where the servers keep their data, by their address.
+    data: Mutex<BTreeMap<String, Data>>,
     /// How often each name was given to a clone, by the folder that keeps its artifacts.
     names: Mutex<BTreeMap<PathBuf, u32>>,
 }
@@ -160,18 +204,18 @@ impl Grounds {
         let rendered = self.drift(rendered, "prometheus");
         let server = Server::write(place(self.executable("prometheus")?, listen), &rendered)?;
         let client = Prometheus::new(address(listen)?)?;
-        self.keeps_data(&client, server.data());
+        self.keeps_data(&client, Data::Here(server.data().to_owned()));
         Ok((server, client))
     }
 
     /// Remembers where a server keeps its data.
-    pub(super) fn keeps_data(&self, server: &Prometheus, data: &Path) {
+    pub(super) fn keeps_data(&self, server: &Prometheus, data: Data) {
         let mut known = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(server.base().to_string(), data.to_owned());
+        known.insert(server.base().to_string(), data);
     }
 
     /// Where a server of this target keeps its data.
-    fn data_of(&self, server: &Prometheus) -> Result<PathBuf, Failure> {
+    fn data_of(&self, server: &Prometheus) -> Result<Data, Failure> {
         let known = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         known
             .get(server.base().as_str())
@@ -406,9 +450,8 @@ impl LocalWorkshop {
             ClientError::Refused { .. } => Failure::Refused(error.to_string()),
             error => error.into(),
         })?;
-        let from = data.join("snapshots").join(snapshot);
         let to = self.folder.join("snapshots").join(file_name(name));
-        move_folder(&from, &to).map_err(|error| Failure::file(&error, "taking the snapshot", &from))?;
+        data.take(&Path::new("snapshots").join(snapshot), &to).await?;
         Ok(to)
     }
 

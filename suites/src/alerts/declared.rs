@@ -38,6 +38,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Prometheus],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_mins(1),
         run: |context| run(context).boxed(),
         mutants,

@@ -59,6 +59,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Prometheus, Capability::Promtool],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_secs(90),
         run: |context| run(context).boxed(),
         mutants,

@@ -31,6 +31,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Alertmanager],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_secs(90),
         run: |context| run(context).boxed(),
         mutants,

@@ -34,6 +34,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Alertmanager, Capability::Amtool],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_mins(1),
         run: |context| run(context).boxed(),
         mutants,

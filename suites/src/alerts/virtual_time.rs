@@ -41,6 +41,7 @@ pub(super) fn case() -> Case {
         profiles: &["core"],
         excludes: &[],
         // Among the shortest, which start last: at the start of a run its promtool would wait for a core.
+        disturbs: None,
         bound: Duration::from_secs(90),
         run: |context| run(context).boxed(),
         mutants,

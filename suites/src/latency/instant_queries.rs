@@ -24,6 +24,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Prometheus],
         profiles: &["perf"],
         excludes: &[EVERYTHING],
+        disturbs: None,
         bound: Duration::from_secs(90),
         run: |context| Box::pin(run(context)),
         mutants,

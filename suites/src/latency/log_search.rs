@@ -23,6 +23,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Elasticsearch],
         profiles: &["perf"],
         excludes: &[EVERYTHING],
+        disturbs: Some("writes documents into indices of its own, and deletes these"),
         bound: Duration::from_mins(3),
         run: |context| {
             Box::pin(logs::run(

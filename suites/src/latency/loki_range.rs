@@ -35,6 +35,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Loki],
         profiles: &["perf"],
         excludes: &[EVERYTHING],
+        disturbs: None,
         bound: Duration::from_mins(5),
         run: |context| Box::pin(run(context)),
         mutants,

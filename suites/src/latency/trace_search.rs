@@ -27,6 +27,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Jaeger, Capability::Elasticsearch],
         profiles: &["perf"],
         excludes: &[EVERYTHING],
+        disturbs: Some("writes spans into indices of its own, and deletes these"),
         bound: Duration::from_mins(3),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -34,6 +34,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Elasticsearch],
         profiles: &["core"],
         excludes: &[],
+        disturbs: Some("writes documents into indices of its own below every log pattern, and deletes these"),
         bound: Duration::from_mins(4),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -40,6 +40,9 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Elasticsearch, Capability::Lifecycle],
         profiles: &["core"],
         excludes: &[],
+        disturbs: Some(
+            "creates indices of its own below logs-*, dated back, and deletes those that are left",
+        ),
         bound: Duration::from_secs(180),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -29,6 +29,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Loki],
         profiles: &["core"],
         excludes: &[],
+        disturbs: Some("pushes lines, which stay as long as its retention says"),
         bound: Duration::from_mins(1),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -49,6 +49,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::ClockShift],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_mins(4),
         run: |context| Box::pin(run(context)),
         mutants,

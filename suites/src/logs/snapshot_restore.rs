@@ -25,6 +25,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Elasticsearch, Capability::SnapshotRepository],
         profiles: &["core"],
         excludes: &[],
+        disturbs: Some("takes a snapshot of indices of its own, deletes and restores them"),
         bound: Duration::from_mins(2),
         run: |context| Box::pin(run(context)),
         mutants,

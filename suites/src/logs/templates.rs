@@ -29,6 +29,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Elasticsearch, Capability::Lifecycle],
         profiles: &["core"],
         excludes: &[],
+        disturbs: Some("creates an index under every log pattern and writes a document through every alias"),
         bound: Duration::from_mins(1),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -32,6 +32,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Prometheus],
         profiles: &["core"],
         excludes: &[],
+        disturbs: Some("has a snapshot taken, which stays on the volume of Prometheus"),
         bound: Duration::from_mins(5),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -30,6 +30,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Prometheus, Capability::Promtool],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_secs(60),
         run: |context| Box::pin(run(context)),
         mutants,

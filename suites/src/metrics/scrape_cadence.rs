@@ -36,6 +36,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Prometheus],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_secs(150),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -59,6 +59,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::JaegerClone],
         profiles: &["extended"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_mins(3),
         run: |context| Box::pin(run(context)),
         mutants,

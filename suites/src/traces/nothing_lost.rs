@@ -71,6 +71,7 @@ pub(super) fn case() -> Case {
         ],
         profiles: &["core"],
         excludes: &[],
+        disturbs: Some("sends traces, which stay as long as their retention says"),
         bound: Duration::from_mins(2),
         run: |context| Box::pin(run(context)),
         mutants,

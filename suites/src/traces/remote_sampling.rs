@@ -37,6 +37,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Jaeger],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_secs(60),
         run: |context| Box::pin(run(context)),
         mutants,

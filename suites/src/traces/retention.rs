@@ -37,6 +37,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::ClockShift, Capability::IndexCleaner],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_mins(3),
         run: |context| Box::pin(run(context)),
         mutants,

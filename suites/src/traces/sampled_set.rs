@@ -45,6 +45,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Collector],
         profiles: &["core"],
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_secs(90),
         run: |context| Box::pin(run(context)),
         mutants,

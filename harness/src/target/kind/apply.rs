@@ -104,6 +104,18 @@ pub enum DeployError {
     Interrupted,
 }
 
+impl DeployError {
+    /// Whether what is declared is at fault, and not the machine or the set-up.
+    #[must_use]
+    pub fn is_the_trees(&self) -> bool {
+        match self {
+            Self::Causes(causes) => !matches!(causes.first.fault, Fault::Image | Fault::Unschedulable),
+            Self::Refused { .. } | Self::Ended { .. } | Self::Nameless(_) => true,
+            Self::Late { .. } | Self::Unanswered { .. } | Self::Outside(_) | Self::Interrupted => false,
+        }
+    }
+}
+
 /// Why something does not come up: at least one cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Causes {
@@ -160,6 +172,19 @@ pub async fn deploy(
         () = cancel.cancelled() => Err(DeployError::Interrupted),
         ended = deployment.run(objects, progress) => ended,
     }
+}
+
+/// Applies objects, and waits for nothing.
+pub async fn put(client: &Client, objects: Vec<Value>) -> Result<(), DeployError> {
+    let resources = Resources::of(&objects);
+    for (_, objects) in order::stages(objects) {
+        futures::stream::iter(objects)
+            .map(|object| apply(client, &resources, object))
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await?;
+    }
+    Ok(())
 }
 
 /// The objects with what they need from outside of the tree (see [`outside`]), as far as the cluster lacks it.

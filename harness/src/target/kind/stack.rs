@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::{self, DeployError};
 use super::cluster::Held;
+use super::reach;
 use super::tools::Tools;
 use crate::catalog::Environment;
 use crate::deploy::{self, DeployTree};
@@ -179,7 +180,8 @@ async fn objects(
     let (definitions, rendered) =
         tokio::try_join!(printed(&mut define, DEFINED), printed(&mut render, RENDERED))?;
     let tree = DeployTree::parse(root, &[("definitions".into(), definitions), (folder, rendered)])?;
-    Ok(tree.objects().iter().map(|object| object.value.clone()).collect())
+    let declared = tree.objects().iter().map(|object| object.value.clone());
+    Ok(declared.chain(reach::services(&tree)).collect())
 }
 
 /// What a command prints.
@@ -215,7 +217,7 @@ async fn printed(command: &mut Command, bound: Duration) -> Result<String, Stack
     }
 }
 
-async fn client(kubeconfig: &Path) -> Result<kube::Client, StackError> {
+pub(super) async fn client(kubeconfig: &Path) -> Result<kube::Client, StackError> {
     let unusable = |why: String| StackError::Kubeconfig {
         path: kubeconfig.to_owned(),
         why,

@@ -1,0 +1,453 @@
+//! A stack in a cluster as the cases see it: the tree's own servers, asked through the node's ports, and what
+//! the harness plays on this machine.
+//!
+//! Clones of declared servers run beside the cluster, as processes of this machine: what they are given is
+//! rendered from the same tree as on the local target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
+use kube::Client;
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::clients::Clients;
+use super::cluster::Held;
+use super::reach::{ADDED, Door, NAMESPACE, Reach};
+use super::{ClusterRequest, KindTarget, apply, played, reach};
+use crate::component::cluster::Cluster;
+use crate::component::receiver::ReceiverServer;
+use crate::emit::player::Players;
+use crate::render::Addresses;
+use crate::shapes::Shapes;
+use crate::stack::{ChangedValue, Stack};
+use crate::target::failure::Failure;
+use crate::target::folder::RunFolder;
+use crate::target::local;
+use crate::target::workshop::{Data, Grounds, LocalWorkshop};
+use crate::target::{TargetError, UpRequest};
+use crate::units::format_duration;
+
+/// How often it is looked whether the cluster is as it was.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long the API server may not answer before the cluster counts as gone.
+const SILENT: Duration = Duration::from_secs(20);
+
+/// A running stack in a cluster.
+#[derive(Debug)]
+pub struct KindStack {
+    stack: Stack,
+    shapes: Arc<Shapes>,
+    /// What was seen of the cluster's end.
+    trouble: Arc<Mutex<Option<String>>>,
+    _watched: DropGuard,
+    _players: Players,
+    _receiver: ReceiverServer,
+    target: KindTarget,
+    held: Held,
+    made_in: Option<Duration>,
+    _folder: RunFolder,
+}
+
+/// What a stack in a cluster is brought up from.
+#[derive(Debug)]
+pub struct KindRequest {
+    /// What every target is given.
+    pub up: UpRequest,
+    /// Name of the stack, and so of its cluster.
+    pub name: String,
+    /// The project's folder.
+    pub root: PathBuf,
+}
+
+impl KindStack {
+    /// Takes the stack's cluster, or makes it, and brings the tree up in it.
+    pub async fn up(target: KindTarget, request: KindRequest) -> Result<Self, TargetError> {
+        let cancel = request.up.cancel.clone();
+        let up = tokio::select! {
+            () = cancel.cancelled() => Err(Failure::Interrupted),
+            up = Box::pin(Self::bring_up(target, request)) => up,
+        };
+        Ok(up?)
+    }
+
+    async fn bring_up(target: KindTarget, request: KindRequest) -> Result<Self, Failure> {
+        let KindRequest { up, name, root } = request;
+        let UpRequest {
+            tree,
+            shapes,
+            acquired,
+            needs: _,
+            drifts,
+            seed,
+            folder,
+            artifacts,
+            cancel,
+            progress,
+        } = up;
+        let environment = |error: &dyn std::fmt::Display| Failure::Environment(error.to_string());
+        let begin = Instant::now();
+        let folder = RunFolder::create(&folder)
+            .map_err(|error| Failure::file(&error, "making the run's folder", &folder))?;
+        let artifacts = local::artifacts_folder(&artifacts)?;
+        let executables = local::executables(&acquired)?;
+        let cluster = ClusterRequest {
+            stack: name,
+            config: reach::config(),
+        };
+        let held = target
+            .cluster(cluster, &progress, &cancel)
+            .await
+            .map_err(|error| environment(&error))?;
+        let made_in = held.made.as_ref().map(|_| begin.elapsed());
+        let begin = Instant::now();
+        let reach = Reach::of(&target.tools().engine, &held.name, target.clusters().network())
+            .await
+            .map_err(|error| environment(&error))?;
+        let players = async {
+            tokio::try_join!(
+                Players::start_on(reach.gateway, &shapes, seed),
+                ReceiverServer::start_on(reach.gateway)
+            )
+            .map_err(|error| {
+                Failure::Environment(format!(
+                    "{error}: the players or the receiver cannot listen on {}, where the cluster's pods would find \
+                     them; an engine in a virtual machine has its network there",
+                    reach.gateway
+                ))
+            })
+        };
+        let deployed = async {
+            target
+                .stack(&held, &root, seed, &progress, &cancel)
+                .await
+                .map_err(failure)
+        };
+        let ((players, receiver), ()) = tokio::try_join!(players, deployed)?;
+        let client = super::stack::client(&held.kubeconfig)
+            .await
+            .map_err(|error| environment(&error))?;
+        let receiver_client = receiver.client()?;
+        let there = services_there(&client).await?;
+        let mut added = played::services(&shapes, &there, players.endpoints());
+        added.extend(played::receiver(&tree, receiver.address()));
+        added.push(played::policy(reach.gateway));
+        progress.step(
+            "players",
+            format!("{} objects lead the cluster to {}", added.len(), reach.gateway),
+        );
+        apply::put(&client, added)
+            .await
+            .map_err(|error| environment(&error))?;
+
+        let clients = Clients::new(&|door| Some(reach.address(door)))?;
+        clients.ready(&progress).await?;
+        let took = begin.elapsed();
+        progress.done("stack", format!("ready after {}", format_duration(took)));
+
+        let shapes = Arc::new(as_it_is(&client, &shapes, &there).await?);
+        let images = images(&client).await?;
+        let mut components = local::components(&acquired, &clients.seen(&images).await?);
+        clients.missing(&mut components, "the cluster has none");
+        for component in &mut components {
+            if let Some(image) = images.get(component.name.as_str()) {
+                component.origin = format!("image {image}; clones: {}", component.origin);
+            }
+        }
+        let grounds = Arc::new(Grounds::new(
+            tree,
+            Arc::clone(&shapes),
+            executables,
+            drifts,
+            folder.path().to_owned(),
+            cancel.clone(),
+        ));
+        let addresses = local::with_servers(
+            &Addresses {
+                endpoints: local::played(players.endpoints()),
+                receiver: Some(receiver_client.base().clone()),
+            },
+            reach.address(Door::Prometheus),
+            reach.address(Door::Alertmanager),
+        );
+        grounds.keeps_data(
+            &clients.prometheus,
+            Data::Inside {
+                engine: target.tools().engine.clone(),
+                container: reach.node.clone(),
+                folder: prometheus_data(&client).await?,
+            },
+        );
+        let workshop = LocalWorkshop::new(grounds, addresses, artifacts, None);
+        let stack = Stack {
+            prometheus: clients.prometheus,
+            alertmanager: clients.alertmanager,
+            receiver: receiver_client,
+            elasticsearch: clients.elasticsearch,
+            jaeger: clients.jaeger,
+            jaeger_adaptive: clients.jaeger_adaptive,
+            collector: clients.collector,
+            loki: clients.loki,
+            cluster: Some(Cluster::new(client.clone())),
+            missing: components.iter().flat_map(|c| c.missing.clone()).collect(),
+            components,
+            spared: false,
+            changed_values: changed(&reach),
+            up: took,
+            workshop: Arc::new(workshop),
+        };
+        let stop = CancellationToken::new();
+        let trouble = Arc::new(Mutex::new(None));
+        tokio::spawn({
+            let (stop, trouble) = (stop.clone(), Arc::clone(&trouble));
+            async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = watch(client, trouble) => {}
+                }
+            }
+        });
+        Ok(Self {
+            stack,
+            shapes,
+            trouble,
+            _watched: stop.drop_guard(),
+            _players: players,
+            _receiver: receiver,
+            target,
+            held,
+            made_in,
+            _folder: folder,
+        })
+    }
+
+    /// The stack as cases see it.
+    #[must_use]
+    pub fn stack(&self) -> Stack {
+        self.stack.clone()
+    }
+
+    /// What cases are told of the watched services: those that the harness plays as they are played, the
+    /// cluster's own with as many instances as there are.
+    #[must_use]
+    pub fn shapes(&self) -> Arc<Shapes> {
+        Arc::clone(&self.shapes)
+    }
+
+    /// Why the cluster cannot be relied on any more, none while it can.
+    #[must_use]
+    pub fn died(&self) -> Option<String> {
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// How long the making of its cluster took; none where it was there.
+    #[must_use]
+    pub fn made_in(&self) -> Option<Duration> {
+        self.made_in
+    }
+
+    /// Removes the cluster where this run made it; one that was there stays as it is.
+    pub async fn down(self) -> Result<(), String> {
+        let Self { held, target, .. } = self;
+        let name = held.name.clone();
+        let made = held.made.is_some();
+        drop(held);
+        if made {
+            target
+                .clusters()
+                .down(&name)
+                .await
+                .map_err(|error| format!("cluster {name} is left: {error}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a server refuses of the tree is the tree's fault, as on every target.
+fn failure(error: super::KindTargetError) -> Failure {
+    use super::KindTargetError::Stack;
+    use super::stack::StackError;
+    match error {
+        Stack(StackError::Deploy(error)) if error.is_the_trees() => Failure::Refused(error.to_string()),
+        Stack(StackError::Objects(error)) => Failure::Refused(error.to_string()),
+        other => Failure::Environment(other.to_string()),
+    }
+}
+
+pub(in crate::target) fn unanswered(what: &str, error: &kube::Error) -> Failure {
+    Failure::Environment(format!("{error}: the API server does not list {what}"))
+}
+
+/// The Services that are there without the harness, as `namespace/name`.
+pub(in crate::target) async fn services_there(client: &Client) -> Result<BTreeSet<String>, Failure> {
+    let services: Api<Service> = Api::all(client.clone());
+    let theirs = ListParams::default().labels(&format!("!{ADDED}"));
+    let listed = services
+        .list(&theirs)
+        .await
+        .map_err(|error| unanswered("the Services", &error))?;
+    Ok(listed
+        .iter()
+        .map(|service| {
+            format!(
+                "{}/{}",
+                service.namespace().unwrap_or_default(),
+                service.name_any()
+            )
+        })
+        .collect())
+}
+
+/// The shapes with as many instances of the cluster's own services as there are.
+pub(in crate::target) async fn as_it_is(
+    client: &Client,
+    shapes: &Shapes,
+    there: &BTreeSet<String>,
+) -> Result<Shapes, Failure> {
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
+    let slices: Api<EndpointSlice> = Api::all(client.clone());
+    let listed = slices
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| unanswered("the EndpointSlices", &error))?;
+    let mut instances: BTreeMap<String, usize> = BTreeMap::new();
+    for slice in &listed {
+        if let Some(service) = slice.labels().get("kubernetes.io/service-name") {
+            let key = format!("{}/{service}", slice.namespace().unwrap_or_default());
+            *instances.entry(key).or_default() += slice.endpoints.as_ref().map_or(0, Vec::len);
+        }
+    }
+    let mut shapes = shapes.clone();
+    for service in &mut shapes.services {
+        let key = service.key();
+        if there.contains(&key) {
+            let number = instances.get(&key).copied().unwrap_or_default();
+            service.instances = u32::try_from(number).unwrap_or(u32::MAX);
+        }
+    }
+    Ok(shapes)
+}
+
+/// The images of the stack's servers, by component.
+pub(in crate::target) async fn images(client: &Client) -> Result<BTreeMap<&'static str, String>, Failure> {
+    /// Name of the component, and the label of its pods.
+    const PODS: [(&str, &str); 6] = [
+        ("prometheus", "app.kubernetes.io/name=prometheus"),
+        ("alertmanager", "app.kubernetes.io/name=alertmanager"),
+        ("elasticsearch", "app.kubernetes.io/name=elasticsearch"),
+        ("jaeger", "app.kubernetes.io/instance=monitoring.jaeger"),
+        ("otel-collector", "app.kubernetes.io/instance=monitoring.otel"),
+        ("loki", "app.kubernetes.io/name=loki"),
+    ];
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    let listed = pods
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| unanswered("the pods", &error))?;
+    let image = |label: &str| {
+        let (name, value) = label.split_once('=')?;
+        let pod = listed
+            .iter()
+            .find(|pod| pod.labels().get(name).is_some_and(|is| is == value))?;
+        pod.spec.as_ref()?.containers.first()?.image.clone()
+    };
+    Ok(PODS
+        .into_iter()
+        .filter_map(|(component, label)| Some((component, image(label)?)))
+        .collect())
+}
+
+/// Where the node has the data of the stack's Prometheus.
+async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
+    /// The part of its volume that the operator gives it (prometheus-operator v0.85, `SubPathForStorage`).
+    const BELOW: &str = "prometheus-db";
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
+    let listed = claims
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| unanswered("the claims of volumes", &error))?;
+    let volume = listed
+        .iter()
+        .filter(|claim| claim.name_any().ends_with("-prometheus-prometheus-0"))
+        .find_map(|claim| claim.spec.as_ref()?.volume_name.clone())
+        .ok_or_else(|| Failure::Environment("no volume is bound to the claim of Prometheus".to_owned()))?;
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let spec = volumes
+        .get(&volume)
+        .await
+        .map_err(|error| unanswered(&format!("the volume {volume}"), &error))?
+        .spec
+        .unwrap_or_default();
+    let path = spec
+        .host_path
+        .map(|source| source.path)
+        .or_else(|| spec.local.map(|source| source.path))
+        .ok_or_else(|| Failure::Environment(format!("the volume {volume} is no folder of the node")))?;
+    Ok(PathBuf::from(path).join(BELOW))
+}
+
+/// What differs from the tree because the harness looks at it.
+fn changed(reach: &Reach) -> Vec<ChangedValue> {
+    let added = |object: &str, to: String, why: &str| ChangedValue {
+        object: object.to_owned(),
+        field: "the whole object".to_owned(),
+        from: "not there".to_owned(),
+        to,
+        why: why.to_owned(),
+    };
+    vec![
+        added(
+            "Service/conform-*",
+            "NodePorts in front of the stack's servers".to_owned(),
+            "the harness asks and loads them from outside of the cluster",
+        ),
+        added(
+            "NetworkPolicy/conform-played",
+            format!("egress to {}", reach.gateway),
+            "what is watched and notified is played outside of the cluster",
+        ),
+    ]
+}
+
+/// Looks until it is stopped whether the cluster is as it was: its node ready, and no container of the stack
+/// started again.
+pub(in crate::target) async fn watch(client: Client, trouble: Arc<Mutex<Option<String>>>) {
+    let nodes: Api<Node> = Api::all(client);
+    let mut answered = Instant::now();
+    let mut looks = tokio::time::interval(LOOK);
+    loop {
+        looks.tick().await;
+        let seen = match nodes.list(&ListParams::default()).await {
+            Ok(nodes) => {
+                answered = Instant::now();
+                nodes.iter().find_map(not_ready)
+            }
+            Err(error) if answered.elapsed() > SILENT => Some(format!(
+                "{error}: the cluster's API server has not answered for {}",
+                format_duration(answered.elapsed())
+            )),
+            Err(_) => None,
+        };
+        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+}
+
+/// Why a node is not ready, none where it is.
+fn not_ready(node: &Node) -> Option<String> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    (ready.status != "True").then(|| {
+        format!(
+            "node {} is not ready: {}",
+            node.name_any(),
+            ready.message.as_deref().unwrap_or("it does not say why")
+        )
+    })
+}
