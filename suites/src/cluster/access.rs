@@ -29,6 +29,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Cluster],
         profiles: PROFILES,
         excludes: &[],
+        disturbs: None,
         bound: Duration::from_secs(120),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -44,6 +44,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Cluster, Capability::Prometheus],
         profiles: PROFILES,
         excludes: &["cluster/scrape-configuration"],
+        disturbs: Some("has a service more scraped for some minutes"),
         bound: Duration::from_secs(480),
         run: |context| Box::pin(run(context)),
         mutants,

@@ -28,6 +28,7 @@ pub(super) fn case() -> Case {
         ],
         profiles: PROFILES,
         excludes: &[EVERYTHING],
+        disturbs: Some("kills a pod of every workload and writes documents, lines and traces"),
         bound: Duration::from_secs(1500),
         run: |context| Box::pin(run(context, Blow::Kill)),
         mutants,

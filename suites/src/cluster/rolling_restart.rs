@@ -29,6 +29,7 @@ pub(super) fn case() -> Case {
         ],
         profiles: PROFILES,
         excludes: &[EVERYTHING],
+        disturbs: Some("restarts every workload and writes documents, lines and traces"),
         bound: Duration::from_secs(1800),
         run: |context| Box::pin(run(context, Blow::Restart)),
         mutants,

@@ -33,6 +33,7 @@ pub(super) fn case() -> Case {
         needs: &[Capability::Cluster],
         profiles: PROFILES,
         excludes: &["cluster/discovery"],
+        disturbs: None,
         bound: Duration::from_secs(60),
         run: |context| Box::pin(run(context)),
         mutants,
