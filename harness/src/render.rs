@@ -27,6 +27,7 @@ pub mod elasticsearch;
 mod environment;
 pub mod jaeger;
 pub mod loki;
+pub mod operator;
 mod pipelines;
 pub mod prometheus;
 pub mod rules;

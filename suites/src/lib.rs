@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use harness::case::Case;
 
 pub mod alerts;
+pub mod cluster;
 pub mod history;
 pub mod latency;
 pub mod logs;
@@ -23,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         traces::cases(),
         logs::cases(),
         latency::cases(),
+        cluster::cases(),
     ]
     .concat()
 }

@@ -2,7 +2,7 @@
 
 use harness::case::Case;
 
-mod books;
+pub(crate) mod books;
 mod ledger;
 mod lifecycle;
 mod loki;

@@ -5,7 +5,7 @@ use harness::case::Case;
 mod adaptive;
 mod declared;
 mod head;
-mod nothing_lost;
+pub(crate) mod nothing_lost;
 mod remote_sampling;
 mod replicas_agree;
 mod retention;

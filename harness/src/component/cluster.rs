@@ -355,7 +355,7 @@ impl Cluster {
     /// Begins to replace every pod of a workload in turn, as `kubectl rollout restart` does. `why` becomes the mark of
     /// the new pods, so it has to differ from that of the restart before.
     pub async fn restart(&self, workload: &Workload, why: &str) -> Result<(), ClusterError> {
-        let mark = json!({"spec": {"template": {"metadata": {"annotations": {workload::RESTARTED: why}}}}});
+        let mark = json!({"spec": {"template": {"metadata": {"annotations": {(workload::RESTARTED): why}}}}});
         let (namespace, name) = (&workload.namespace, &workload.name);
         self.patch(workload.controller.kind(), namespace, name, &mark)
             .await?;

@@ -19,7 +19,7 @@ const BATCH: usize = 500;
 const PAGE: usize = 1_000;
 
 /// Where documents go: indices that end in `suffix`, each request sent `repeats` times more.
-pub(super) fn bulk(server: &Elasticsearch, suffix: &str, repeats: u32) -> Result<Destination, CaseError> {
+pub(crate) fn bulk(server: &Elasticsearch, suffix: &str, repeats: u32) -> Result<Destination, CaseError> {
     Ok(Destination::Bulk {
         endpoint: server
             .base()
@@ -80,7 +80,7 @@ pub(super) fn acknowledged(what: &str, outcome: &Outcome, count: u64) -> Finding
 }
 
 /// All documents of the indices, each once.
-pub(super) async fn documents(
+pub(crate) async fn documents(
     server: &Elasticsearch,
     pattern: &str,
     at_most: u64,
@@ -98,7 +98,7 @@ pub(super) async fn documents(
 }
 
 /// Documents as records; one that is none of ours is a failure of the store.
-pub(super) fn records(hits: &[Hit]) -> Result<Vec<Record>, CaseError> {
+pub(crate) fn records(hits: &[Hit]) -> Result<Vec<Record>, CaseError> {
     hits.iter()
         .map(|hit| {
             Record::of_document(&hit.source)

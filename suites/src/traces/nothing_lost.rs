@@ -210,6 +210,45 @@ async fn run(context: Context) -> Result<Findings, CaseError> {
     Ok(findings)
 }
 
+/// Traces that were sent over the shared Collector and found in Elasticsearch.
+pub(crate) struct Kept(Vec<(TraceId, Vec<trace::Span>)>);
+
+impl Kept {
+    /// Sends traces that are kept, and some that are not, and waits until the kept ones are stored.
+    pub(crate) async fn sent(context: &Context) -> Result<Self, CaseError> {
+        let collector = context.stack.collector()?;
+        let hash = hash(&config(context)?)?;
+        let now = harness::clock::unix_nanoseconds();
+        let (_, promise) = SAMPLERS[0];
+        let percentage = promised(context, promise)?;
+        let chosen = chosen(context, hash, percentage, now, 0);
+        let requests = requests(context, &chosen, now, false)?;
+        let kept: Vec<_> = by_trace(&requests)
+            .into_iter()
+            .filter(|(id, _)| hash.keeps(percentage, *id))
+            .collect();
+        let to = collector.endpoints().otlp_grpc;
+        let sent = send_over(Protocol::Grpc, to, Load::of(requests), &context.cancel).await?;
+        if !sent.tally.clean() {
+            let why = sent.tally.failures.first();
+            return Err(CaseError::Failed(format!(
+                "the Collector does not take every span: {}",
+                why.map_or("", |failure| &failure.words)
+            )));
+        }
+        let (stored, _) = stored(context, &chosen, counted(&kept)).await?;
+        match stored.reason {
+            None => Ok(Self(kept)),
+            Some(why) => Err(CaseError::Failed(why)),
+        }
+    }
+
+    /// Whether Jaeger still gives each of them as it was sent.
+    pub(crate) async fn again(&self, jaeger: &Jaeger) -> Result<Finding, CaseError> {
+        Ok(whole(jaeger, &self.0).await?.0)
+    }
+}
+
 /// The spans of traces.
 fn counted(traces: &[(TraceId, Vec<trace::Span>)]) -> u64 {
     traces.iter().map(|(_, spans)| spans.len() as u64).sum()
