@@ -22,6 +22,8 @@ use super::wait::wait;
 
 /// Longest a cluster may take on a slow machine whose engine has the node's image.
 const UP: Duration = Duration::from_mins(4);
+/// Longest the stack may take in a cluster that is there.
+const STACK_UP: Duration = Duration::from_mins(6);
 /// What is passed on of the environment: what to make clusters with.
 const PASSED: [&str; 2] = ["CONFORM_KIND_BIN", "CONFORM_NODE_IMAGE"];
 
@@ -60,8 +62,13 @@ impl Clusters {
 
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> Ended {
+        self.ok_within(UP, arguments)
+    }
+
+    #[track_caller]
+    fn ok_within(&self, bound: Duration, arguments: &[&str]) -> Ended {
         let begin = Instant::now();
-        let ended = self.start(arguments).ends(UP);
+        let ended = self.start(arguments).ends(bound);
         println!("conform {}: {:.1?}", arguments.join(" "), begin.elapsed());
         assert_eq!(ended.code, 0, "{arguments:?}: {ended}");
         ended
@@ -295,6 +302,21 @@ fn an_interrupted_creation_clears_up_after_itself() {
     let status = clusters.ok(&["status"]);
     assert!(status.stdout.starts_with("no warm stack runs"), "{status}");
     clusters.ok(&["down", "--all"]);
+    clusters.assert_clean();
+}
+
+#[test]
+#[ignore = "needs kind, a container engine and the stack's images; run by ci/kind"]
+fn the_stack_comes_up_in_a_cluster_and_goes_with_it() {
+    let clusters = Clusters::new();
+    let up = clusters.ok_within(UP + STACK_UP, &["up", "--target", "kind", "--name", "stack"]);
+    assert!(up.stderr.contains("objects are ready"), "{up}");
+    assert!(answers(&kubeconfig(&up)));
+    // What is up is what was asked for: the same again changes nothing.
+    let again = clusters.ok_within(STACK_UP, &["up", "--target", "kind", "--name", "stack"]);
+    assert!(again.stderr.contains("fits and is taken"), "{again}");
+    let down = clusters.ok(&["down", "--all"]);
+    assert_eq!(down.stdout, "cluster conform-stack: removed\n", "{down}");
     clusters.assert_clean();
 }
 
