@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod cluster;
 pub mod engine;
+pub mod generator;
 pub mod host;
 mod lock;
 pub mod preflight;

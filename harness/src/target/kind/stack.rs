@@ -183,7 +183,7 @@ async fn objects(
 }
 
 /// What a command prints.
-async fn printed(command: &mut Command, bound: Duration) -> Result<String, StackError> {
+pub(super) async fn printed(command: &mut Command, bound: Duration) -> Result<String, StackError> {
     let shown = |command: &Command| {
         let command = command.as_std();
         std::iter::once(command.get_program())
@@ -215,7 +215,8 @@ async fn printed(command: &mut Command, bound: Duration) -> Result<String, Stack
     }
 }
 
-async fn client(kubeconfig: &Path) -> Result<kube::Client, StackError> {
+/// The client of a kubeconfig.
+pub(super) async fn client(kubeconfig: &Path) -> Result<kube::Client, StackError> {
     let unusable = |why: String| StackError::Kubeconfig {
         path: kubeconfig.to_owned(),
         why,
