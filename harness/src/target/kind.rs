@@ -5,6 +5,7 @@ pub(super) mod clients;
 mod clones;
 pub mod cluster;
 pub mod engine;
+pub mod generator;
 pub mod host;
 mod lock;
 mod played;

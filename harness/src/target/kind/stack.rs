@@ -212,7 +212,7 @@ fn names(tree: &DeployTree) -> Vec<ObjectName> {
 }
 
 /// What a command prints.
-async fn printed(command: &mut Command, bound: Duration) -> Result<String, StackError> {
+pub(super) async fn printed(command: &mut Command, bound: Duration) -> Result<String, StackError> {
     let shown = |command: &Command| {
         let command = command.as_std();
         std::iter::once(command.get_program())
@@ -244,6 +244,7 @@ async fn printed(command: &mut Command, bound: Duration) -> Result<String, Stack
     }
 }
 
+/// The client of a kubeconfig.
 pub(super) async fn client(kubeconfig: &Path) -> Result<kube::Client, StackError> {
     let unusable = |why: String| StackError::Kubeconfig {
         path: kubeconfig.to_owned(),
