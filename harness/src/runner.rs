@@ -201,9 +201,10 @@ impl Runner {
             }),
         };
         self.shared.progress.step(case.id, case.claim);
+        let bound = case.bound * self.shared.stack.patience;
         let run = AssertUnwindSafe((case.run)(context)).catch_unwind();
         tokio::select! {
-            ended = tokio::time::timeout(case.bound, run) => match ended {
+            ended = tokio::time::timeout(bound, run) => match ended {
                 Ok(Ok(ended)) => ended,
                 Ok(Err(panic)) => Err(CaseError::Environment(format!(
                     "the case itself broke off: {}",
@@ -215,7 +216,7 @@ impl Runner {
                 ))),
                 Err(_) => Err(CaseError::Environment(format!(
                     "not done within its bound of {}; it was at: {}",
-                    format_duration(case.bound),
+                    format_duration(bound),
                     last.get()
                 ))),
             },
@@ -228,13 +229,16 @@ impl Runner {
 
     /// Waits until a shared server is gone, and says why it is.
     async fn death(&self, case: &Case) -> String {
-        let gone = Wait::new("a shared server gone", case.bound * 2)
-            .every(Duration::from_millis(250))
-            .until(async || match (self.shared.died)() {
-                Some(why) => Look::Ready(why),
-                None => Look::Missing("all run".to_owned()),
-            })
-            .await;
+        let gone = Wait::new(
+            "a shared server gone",
+            case.bound * 2 * self.shared.stack.patience,
+        )
+        .every(Duration::from_millis(250))
+        .until(async || match (self.shared.died)() {
+            Some(why) => Look::Ready(why),
+            None => Look::Missing("all run".to_owned()),
+        })
+        .await;
         // Its bound lies after the case's own, so it never ends without one gone.
         gone.unwrap_or_else(|error| error.to_string())
     }

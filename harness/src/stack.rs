@@ -181,6 +181,8 @@ pub struct Stack {
     pub components: Vec<ComponentInfo>,
     /// What the stack lacks.
     pub missing: Vec<Missing>,
+    /// How many times as long as on processes a case may take: what starts and stops servers takes its time.
+    pub patience: u32,
     /// Whether its shared servers are only to be asked: they are somebody's.
     pub spared: bool,
     /// Every value that had to differ from the deploy tree.

@@ -126,7 +126,7 @@ impl ExistingStack {
             Some(client) => {
                 let there = running::services_there(client).await?;
                 (
-                    Arc::new(running::as_it_is(client, &shapes, &there).await?),
+                    Arc::new(running::as_it_is(client, &tree, &shapes, &there).await?),
                     running::images(client).await?,
                 )
             }
@@ -181,6 +181,7 @@ impl ExistingStack {
             cluster: client.clone().map(Cluster::new),
             components,
             missing,
+            patience: 1,
             spared: !existing.allow_disruptive,
             changed_values: Vec::new(),
             up: took,

@@ -198,6 +198,7 @@ impl LocalStack {
                 .chain([no_cluster()])
                 .collect(),
             components,
+            patience: 1,
             spared: false,
             changed_values: workshop.changed_values(),
             up,

@@ -581,6 +581,7 @@ async fn try_attach(state_file: &Path, request: AttachRequest) -> Result<Option<
         cluster: None,
         components: warm.components.clone(),
         missing: warm.missing.clone(),
+        patience: 1,
         spared: false,
         changed_values: warm.changed_values.clone(),
         up: Duration::try_from_secs_f64(warm.up_seconds).unwrap_or_default(),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use harness::case::{Case, CaseError, Context};
+use harness::component::ClientError;
 use harness::component::elasticsearch::{Elasticsearch, Explain};
 use harness::drawing::{Drawing, Lane, Mark};
 use harness::finding::{Figure, Finding, Findings};
@@ -340,7 +341,11 @@ async fn make(server: &Elasticsearch, planned: &[Planned]) -> Result<(), CaseErr
     });
     futures::future::try_join_all(made)
         .await
-        .map_err(|error| CaseError::Failed(error.to_string()))?;
+        .map_err(|error| match error {
+            ClientError::Refused { .. } => CaseError::Failed(error.to_string()),
+            // A server that does not answer has refused nothing.
+            error => error.into(),
+        })?;
     let mut lines = String::new();
     for index in planned {
         for number in 0..DOCUMENTS {

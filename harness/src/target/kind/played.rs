@@ -13,7 +13,7 @@ use crate::deploy::DeployTree;
 use crate::shapes::{Service, Shapes};
 
 /// The label by which a slice of endpoints belongs to a Service.
-const OF_SERVICE: &str = "kubernetes.io/service-name";
+pub(super) const OF_SERVICE: &str = "kubernetes.io/service-name";
 
 /// The services of the shapes that are not among those that are `there`, a namespace for each that lacks one
 /// included. `endpoints` are those of the players by `namespace/service/port name`.

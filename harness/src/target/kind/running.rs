@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use indexmap::IndexMap;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
@@ -17,10 +19,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::clients::Clients;
 use super::clones::{self, Here, KindWorkshop};
 use super::cluster::Held;
+use super::played::OF_SERVICE;
 use super::reach::{ADDED, Door, NAMESPACE, Reach};
 use super::{ClusterRequest, KindTarget, apply, played, reach};
 use crate::component::cluster::Cluster;
 use crate::component::receiver::ReceiverServer;
+use crate::deploy::DeployTree;
+use crate::deploy::kinds::service_monitor::ServiceMonitorSpec;
+use crate::deploy::kinds::views;
+use crate::deploy::selector::LabelSelector;
 use crate::emit::player::Players;
 use crate::mutant::Edit;
 use crate::render::Addresses;
@@ -33,6 +40,9 @@ use crate::target::workshop::{Data, Grounds, LocalWorkshop};
 use crate::target::{TargetError, UpRequest};
 use crate::units::format_duration;
 
+/// How many times as long as on processes a case may take: a clone that is up in a second as a process is a pod
+/// after a quarter of a minute, since an operator makes it and a probe finds it ready.
+const PATIENCE: u32 = 4;
 /// How often it is looked whether the cluster is as it was.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the API server may not answer before the cluster counts as gone.
@@ -157,7 +167,7 @@ impl KindStack {
         let took = begin.elapsed();
         progress.done("stack", format!("ready after {}", format_duration(took)));
 
-        let shapes = Arc::new(as_it_is(&client, &shapes, &there).await?);
+        let shapes = Arc::new(as_it_is(&client, &tree, &shapes, &there).await?);
         let images = images(&client).await?;
         let mut components = local::components(&acquired, &clients.seen(&images).await?);
         clients.missing(&mut components, "the cluster has none");
@@ -213,6 +223,7 @@ impl KindStack {
             cluster: Some(cluster),
             missing: components.iter().flat_map(|c| c.missing.clone()).collect(),
             components,
+            patience: PATIENCE,
             spared: false,
             changed_values: changed(&reach),
             up: took,
@@ -333,29 +344,51 @@ pub(in crate::target) async fn services_there(client: &Client) -> Result<BTreeSe
 /// The shapes with as many instances of the cluster's own services as there are.
 pub(in crate::target) async fn as_it_is(
     client: &Client,
+    tree: &DeployTree,
     shapes: &Shapes,
     there: &BTreeSet<String>,
 ) -> Result<Shapes, Failure> {
-    use k8s_openapi::api::discovery::v1::EndpointSlice;
     let slices: Api<EndpointSlice> = Api::all(client.clone());
     let listed = slices
         .list(&ListParams::default())
         .await
         .map_err(|error| unanswered("the EndpointSlices", &error))?;
-    let mut instances: BTreeMap<String, usize> = BTreeMap::new();
-    for slice in &listed {
-        if let Some(service) = slice.labels().get("kubernetes.io/service-name") {
-            let key = format!("{}/{service}", slice.namespace().unwrap_or_default());
-            *instances.entry(key).or_default() += slice.endpoints.as_ref().map_or(0, Vec::len);
-        }
-    }
+    counted(&listed.items, tree, shapes, there)
+}
+
+/// A service has the endpoints of every Service that its monitors select beside it, whose labels its slices have:
+/// an operator makes several of one object, and several objects may be watched as one.
+fn counted(
+    slices: &[EndpointSlice],
+    tree: &DeployTree,
+    shapes: &Shapes,
+    there: &BTreeSet<String>,
+) -> Result<Shapes, Failure> {
+    let monitors = views::<ServiceMonitorSpec>(tree).map_err(|error| Failure::Refused(error.to_string()))?;
     let mut shapes = shapes.clone();
     for service in &mut shapes.services {
-        let key = service.key();
-        if there.contains(&key) {
-            let number = instances.get(&key).copied().unwrap_or_default();
-            service.instances = u32::try_from(number).unwrap_or(u32::MAX);
+        if !there.contains(&service.key()) {
+            continue;
         }
+        let selectors: Vec<&LabelSelector> = monitors
+            .iter()
+            .map(|monitor| &monitor.spec.selector)
+            .filter(|selector| selector.matches(&service.labels))
+            .collect();
+        let watched = |slice: &&EndpointSlice| {
+            let labels: IndexMap<String, String> = slice.labels().clone().into_iter().collect();
+            slice.namespace().as_deref() == Some(&service.namespace)
+                && match selectors.as_slice() {
+                    [] => labels.get(OF_SERVICE) == Some(&service.name),
+                    some => some.iter().any(|selector| selector.matches(&labels)),
+                }
+        };
+        let number: usize = slices
+            .iter()
+            .filter(watched)
+            .map(|slice| slice.endpoints.as_ref().map_or(0, Vec::len))
+            .sum();
+        service.instances = u32::try_from(number).unwrap_or(u32::MAX);
     }
     Ok(shapes)
 }
@@ -473,4 +506,45 @@ fn not_ready(node: &Node) -> Option<String> {
             ready.message.as_deref().unwrap_or("it does not say why")
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::path::Path;
+
+    fn slice(service: &str, labels: &[(&str, &str)], endpoints: usize) -> EndpointSlice {
+        let mut all: BTreeMap<&str, &str> = labels.iter().copied().collect();
+        all.insert(OF_SERVICE, service);
+        serde_json::from_value(json!({
+            "metadata": {"name": service, "namespace": "monitoring", "labels": all},
+            "addressType": "IPv4",
+            "endpoints": vec![json!({"addresses": ["10.0.0.1"]}); endpoints],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_monitors_select_as_one_service_counts_as_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let tree = DeployTree::load(&root.join("deploy")).unwrap();
+        let shapes = Shapes::load(&root.join("fixtures/shapes.yaml")).unwrap();
+        let name = ("app.kubernetes.io/name", "jaeger-collector");
+        let kind = "operator.opentelemetry.io/collector-service-type";
+        let slices = [
+            slice("jaeger-collector", &[name, (kind, "base")], 1),
+            slice("jaeger-adaptive-collector", &[name, (kind, "base")], 1),
+            slice("jaeger-collector-headless", &[name, (kind, "headless")], 1),
+        ];
+        let there = BTreeSet::from(["monitoring/jaeger-collector".to_owned()]);
+        let counted = counted(&slices, &tree, &shapes, &there).unwrap();
+        let instances = |name: &str| {
+            let service = counted.services.iter().find(|service| service.name == name);
+            service.map(|service| service.instances)
+        };
+        assert_eq!(instances("jaeger-collector"), Some(2));
+        // What is played stays as it is played.
+        assert_eq!(instances("api-gateway"), Some(3));
+    }
 }
