@@ -5,6 +5,7 @@
 
 pub mod backfill;
 pub mod drain;
+pub mod elsewhere;
 pub mod ledger;
 pub mod logs;
 pub mod metrics;

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::case::{Case, EVERYTHING};
-use crate::catalog::Acquisition;
+use crate::catalog::{Acquisition, Environment};
 use crate::files;
 use crate::mutant::{Edit, Mutant};
 use crate::progress::Progress;
@@ -23,9 +23,14 @@ use crate::project::Project;
 use crate::report::{MutantOutcome, MutantReport, MutationReport};
 use crate::runner::{Runner, Shared};
 use crate::seed::Seed;
-use crate::target::UpRequest;
+use crate::session::runs_folder;
+use crate::shapes::Shapes;
+use crate::stack::Stack;
+use crate::target::kind::running::{KindRequest, KindStack};
+use crate::target::kind::{KindTarget, cluster_name};
 use crate::target::local::LocalStack;
 use crate::target::needs::Needs;
+use crate::target::{TargetError, UpRequest};
 use crate::verdict::Verdict;
 
 /// How a mutation run is to go.
@@ -41,6 +46,8 @@ pub struct Options {
     pub side_by_side: usize,
     /// Ids of the mutants to run; all when empty.
     pub mutants: Vec<String>,
+    /// Name of the stack whose cluster the mutants run in, one after the other; processes where none is given.
+    pub cluster: Option<String>,
 }
 
 /// Name of the unchanged run among the mutants of a case.
@@ -55,10 +62,15 @@ pub async fn run(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> MutationReport {
+    let there = match &options.cluster {
+        Some(name) => is_there(name).await,
+        None => false,
+    };
     let mut work: Vec<(Case, Option<Mutant>)> = Vec::new();
     for case in cases {
         let mutants: Vec<Mutant> = (case.mutants)()
             .into_iter()
+            .filter(|mutant| can_be_made(mutant, options, progress))
             .filter(|mutant| options.mutants.is_empty() || options.mutants.iter().any(|id| id == mutant.id))
             .collect();
         if !mutants.is_empty() {
@@ -69,13 +81,19 @@ pub async fn run(
     // The longest first, so that none of them is left to run alone at the end.
     work.sort_by_key(|(case, _)| std::cmp::Reverse(case.bound));
     let total = work.len();
+    // A cluster has one tree at a time.
+    let side_by_side = if options.cluster.is_some() {
+        1
+    } else {
+        options.side_by_side.max(1)
+    };
     // What measures time gets the machine to itself, afterwards.
     let (alone, beside): (Vec<_>, Vec<_>) = work
         .into_iter()
         .partition(|(case, _)| case.excludes.contains(&EVERYTHING));
     let first_alone = beside.len();
     let run = |(number, (case, mutant)): (usize, (Case, Option<Mutant>))| {
-        let acquired = acquired.clone();
+        let acquired = Arc::clone(&acquired);
         async move {
             let name = mutant.as_ref().map_or(BASELINE, |mutant| mutant.id);
             let subject = format!("{} {name}", case.id);
@@ -96,11 +114,16 @@ pub async fn run(
         }
     };
     let mut mutants: Vec<MutantReport> = futures::stream::iter(beside.into_iter().enumerate().map(run))
-        .buffer_unordered(options.side_by_side.max(1))
+        .buffer_unordered(side_by_side)
         .collect()
         .await;
     for (number, one) in alone.into_iter().enumerate() {
         mutants.push(run((first_alone + number, one)).await);
+    }
+    if let Some(name) = &options.cluster
+        && let Err(why) = unchanged(project, name, there, acquired, options, progress, cancel).await
+    {
+        progress.step("cluster", why);
     }
     let place = |id: &str| cases.iter().position(|case| case.id == id);
     mutants.sort_by(|a, b| {
@@ -130,7 +153,7 @@ async fn one(
     for folder in [&report, &folder] {
         std::fs::create_dir_all(folder).map_err(|error| files::words(&error, "making the folder", folder))?;
     }
-    let stack = LocalStack::up(UpRequest {
+    let request = UpRequest {
         tree: tree.clone(),
         shapes: project.shapes.clone(),
         acquired,
@@ -141,16 +164,20 @@ async fn one(
         artifacts: report.join("artifacts").join("stack"),
         cancel: cancel.clone(),
         progress: Progress::silent(),
-    })
-    .await
+    };
+    let stack = match &options.cluster {
+        None => LocalStack::up(request).await.map(Brought::Local),
+        Some(name) => in_cluster(project, name, edits, request).await.map(Brought::Kind),
+    }
     .map_err(|error| format!("the stack did not come up: {error}"))?;
+    let shapes = stack.shapes().unwrap_or_else(|| project.shapes.clone());
     let stack = Arc::new(stack);
     let watched = stack.clone();
     let runner = Runner::new(
         Shared {
             contract: project.contract.clone(),
             tree,
-            shapes: project.shapes.clone(),
+            shapes,
             fixtures: project.fixtures(),
             stack: Arc::new(stack.stack()),
             seed: options.seed,
@@ -175,6 +202,133 @@ async fn one(
         ));
     }
     Ok((outcome.report.verdict, outcome.report.reason))
+}
+
+/// What a mutant's stack was brought up as.
+enum Brought {
+    Local(LocalStack),
+    Kind(KindStack),
+}
+
+impl Brought {
+    fn stack(&self) -> Stack {
+        match self {
+            Self::Local(stack) => stack.stack(),
+            Self::Kind(stack) => stack.stack(),
+        }
+    }
+
+    fn shapes(&self) -> Option<Arc<Shapes>> {
+        match self {
+            Self::Local(_) => None,
+            Self::Kind(stack) => Some(stack.shapes()),
+        }
+    }
+
+    fn died(&self) -> Option<String> {
+        match self {
+            Self::Local(stack) => stack.died(),
+            Self::Kind(stack) => stack.died(),
+        }
+    }
+
+    fn missed_drifts(&self) -> Vec<Edit> {
+        match self {
+            Self::Local(stack) => stack.missed_drifts(),
+            // Mutants with drifts are not run in a cluster.
+            Self::Kind(_) => Vec::new(),
+        }
+    }
+
+    async fn down(self) {
+        match self {
+            Self::Local(stack) => stack.down().await,
+            // The next mutant has the cluster.
+            Self::Kind(stack) => drop(stack),
+        }
+    }
+}
+
+/// Whether a mutant can be made there, said where not: nobody stands between a cluster's operators and its servers.
+fn can_be_made(mutant: &Mutant, options: &Options, progress: &Progress) -> bool {
+    let drifts = options.cluster.is_some() && mutant.edits.iter().any(Edit::is_drift);
+    if drifts {
+        progress.step(
+            mutant.id,
+            "left out: it changes what a server runs with after it was rendered, which a cluster's operator does",
+        );
+    }
+    !drifts
+}
+
+fn kind_target() -> Result<KindTarget, TargetError> {
+    KindTarget::new(&runs_folder(), Environment::of_process())
+        .map_err(|error| TargetError::Environment(error.to_string()))
+}
+
+/// Whether the cluster is there before the first mutant.
+async fn is_there(name: &str) -> bool {
+    let (Ok(target), Ok(cluster)) = (kind_target(), cluster_name(name)) else {
+        return false;
+    };
+    target.clusters().has(&cluster).await.unwrap_or(false)
+}
+
+/// The tree with these edits in the cluster of that name.
+async fn in_cluster(
+    project: &Project,
+    name: &str,
+    edits: &[Edit],
+    up: UpRequest,
+) -> Result<KindStack, TargetError> {
+    let request = KindRequest {
+        up,
+        name: name.to_owned(),
+        root: project.root.clone(),
+        edits: edits.to_vec(),
+    };
+    KindStack::up(kind_target()?, request).await
+}
+
+/// Leaves the cluster as it was found: with the unchanged tree, or not there.
+async fn unchanged(
+    project: &Project,
+    name: &str,
+    there: bool,
+    acquired: Arc<Acquisition>,
+    options: &Options,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<(), String> {
+    let words =
+        |error: &dyn std::fmt::Display| format!("{error}: the last mutant may be left in the cluster {name}");
+    if !there {
+        let cluster = cluster_name(name).map_err(|error| words(&error))?;
+        let target = kind_target().map_err(|error| words(&error))?;
+        return target
+            .clusters()
+            .down(&cluster)
+            .await
+            .map(drop)
+            .map_err(|error| words(&error));
+    }
+    progress.step("cluster", "bringing the unchanged tree up again");
+    let request = UpRequest {
+        tree: project.tree.clone(),
+        shapes: project.shapes.clone(),
+        acquired,
+        needs: Needs::everything(),
+        drifts: Vec::new(),
+        seed: options.seed,
+        folder: options.folder.join("unchanged"),
+        artifacts: options.report.join("unchanged"),
+        cancel: cancel.clone(),
+        progress: Progress::silent(),
+    };
+    in_cluster(project, name, &[], request)
+        .await
+        .map(drop)
+        .map_err(|error| words(&error))
 }
 
 /// The unchanged run is reported as a mutant that changes nothing: `equivalent` where its case passes,

@@ -338,6 +338,7 @@ impl Session {
                 .clone()
                 .unwrap_or_else(|| format!("run-{}", options.seed)),
             root: project.root.clone(),
+            edits: Vec::new(),
         };
         match KindStack::up(target, request).await {
             Ok(up) => {

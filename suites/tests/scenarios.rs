@@ -17,6 +17,7 @@ mod scenarios {
     mod ends;
     mod ground;
     mod input;
+    mod pipelines;
     mod ports;
     mod process;
     mod readme;

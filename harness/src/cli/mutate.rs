@@ -11,6 +11,7 @@ use crate::report::MutantOutcome;
 use crate::runner::plan::{Selection, select};
 use crate::seed::Seed;
 use crate::session::{indispensable, runs_folder, usual_side_by_side};
+use crate::target::TargetName;
 use crate::target::needs::Needs;
 use crate::verdict::Exit;
 
@@ -25,6 +26,12 @@ pub(super) struct MutateArgs {
     /// A mutant to run, as `conform list --mutants` shows it [default: all]
     #[arg(long = "mutant", value_name = "ID")]
     mutants: Vec<String>,
+    /// Where the stacks run; in a cluster mutants have it one after the other
+    #[arg(long, value_enum, default_value = "local")]
+    target: TargetName,
+    /// Name of the stack whose cluster they run in
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    name: String,
     #[command(flatten)]
     report: ReportArgs,
     /// Stacks side by side, at most [default: three a core]
@@ -33,6 +40,11 @@ pub(super) struct MutateArgs {
 }
 
 pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliError> {
+    if args.target == TargetName::Existing {
+        return Err(CliError::Usage(
+            "a stack that somebody else runs is not broken on purpose: mutate one of your own".to_owned(),
+        ));
+    }
     let project = shell.project()?;
     let cases = select(
         &shell.cases,
@@ -61,6 +73,7 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
         folder: folder.clone(),
         side_by_side: args.jobs.unwrap_or_else(usual_side_by_side),
         mutants: args.mutants,
+        cluster: (args.target == TargetName::Kind).then_some(args.name),
     };
     let report = run(
         &project,

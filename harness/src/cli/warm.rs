@@ -101,7 +101,7 @@ pub(super) struct KeepArgs {
 }
 
 /// A name that can be part of a file's name.
-fn stack_name(text: &str) -> Result<String, String> {
+pub(super) fn stack_name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !text.is_empty() && text.len() <= 40 && text.chars().all(fits) {
         Ok(text.to_owned())

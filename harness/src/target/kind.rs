@@ -2,8 +2,10 @@
 
 pub mod apply;
 pub(super) mod clients;
+mod clones;
 pub mod cluster;
 pub mod engine;
+pub mod generator;
 pub mod host;
 mod lock;
 mod played;
@@ -21,6 +23,7 @@ use kind_rs::{ClusterName, NameError};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Environment;
+use crate::mutant::Edit;
 use crate::progress::Progress;
 use crate::seed::Seed;
 use cluster::{ClusterError, Clusters, Held, Wanted};
@@ -82,20 +85,33 @@ pub struct KindTarget {
     tools: Tools,
     clusters: Clusters,
     environment: Environment,
+    runs: PathBuf,
 }
 
 impl KindTarget {
     /// The target of this environment.
     pub fn new(runs: &Path, environment: Environment) -> Result<Self, KindTargetError> {
         let tools = Tools::find(&environment)?;
-        let folder = clusters_folder(runs);
+        // The engine takes absolute paths alone.
+        let runs = std::path::absolute(runs).map_err(|source| KindTargetError::Folder {
+            path: runs.to_owned(),
+            source,
+        })?;
+        let folder = clusters_folder(&runs);
         let clusters = Clusters::new(tools.kind(), tools.engine.clone(), &folder, &environment)
             .map_err(|source| KindTargetError::Folder { path: folder, source })?;
         Ok(Self {
             tools,
             clusters,
             environment,
+            runs,
         })
+    }
+
+    /// The folder for runs.
+    #[must_use]
+    pub fn runs(&self) -> &Path {
+        &self.runs
     }
 
     /// The clusters.
@@ -141,17 +157,18 @@ impl KindTarget {
         Ok(self.clusters.up(&wanted, progress, cancel).await?)
     }
 
-    /// Brings the deploy tree of the project at `root` up in a cluster and waits until all of it is ready.
+    /// Brings the deploy tree of the project at `root`, with these edits made, up in a cluster and waits until
+    /// all of it is ready.
     pub async fn stack(
         &self,
         held: &Held,
-        root: &Path,
+        (root, edits): (&Path, &[Edit]),
         seed: Seed,
         progress: &Progress,
         cancel: &CancellationToken,
     ) -> Result<(), KindTargetError> {
         let with = (&self.tools, &self.environment);
-        Ok(stack::bring_up(held, root, with, seed, progress, cancel).await?)
+        Ok(stack::bring_up(held, (root, edits), with, seed, progress, cancel).await?)
     }
 }
 

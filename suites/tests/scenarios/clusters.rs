@@ -11,17 +11,21 @@ use std::time::{Duration, Instant, SystemTime};
 use harness::catalog::Environment;
 use harness::progress::Progress;
 use harness::target::kind::{ClusterRequest, KindTarget};
-use harness::verdict::Exit;
+use harness::verdict::{Exit, Verdict};
 use kind_rs::config::Cluster;
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::{Ended, Ground, Running};
 use super::process;
+use super::report::{case, read};
 use super::wait::wait;
 
 /// Longest a cluster may take on a slow machine whose engine has the node's image.
 const UP: Duration = Duration::from_mins(4);
+/// Longest the stack may take in a cluster that is there.
+const STACK_UP: Duration = Duration::from_mins(6);
 /// What is passed on of the environment: what to make clusters with.
 const PASSED: [&str; 2] = ["CONFORM_KIND_BIN", "CONFORM_NODE_IMAGE"];
 
@@ -60,8 +64,13 @@ impl Clusters {
 
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> Ended {
+        self.ok_within(UP, arguments)
+    }
+
+    #[track_caller]
+    fn ok_within(&self, bound: Duration, arguments: &[&str]) -> Ended {
         let begin = Instant::now();
-        let ended = self.start(arguments).ends(UP);
+        let ended = self.start(arguments).ends(bound);
         println!("conform {}: {:.1?}", arguments.join(" "), begin.elapsed());
         assert_eq!(ended.code, 0, "{arguments:?}: {ended}");
         ended
@@ -70,6 +79,129 @@ impl Clusters {
     #[track_caller]
     fn up(&self, name: &str) -> Ended {
         self.ok(&["up", "--target", "kind", "--bare", "--name", name])
+    }
+
+    /// What so many pods emit is acknowledged whole, and Elasticsearch has as many documents.
+    #[track_caller]
+    fn assert_stored(&self, kubeconfig: &Path, stack: &str, pods: &str) {
+        const RECORDS: u64 = 20_000;
+        let (count, suffix) = (RECORDS.to_string(), format!("emitted-by-{pods}"));
+        let ended = self.ok(&[
+            "emit",
+            "logs",
+            "--bulk=http://elasticsearch.monitoring:9200/_bulk",
+            "--rate=5000",
+            "--count",
+            &count,
+            "--suffix",
+            &suffix,
+            "--in-cluster",
+            stack,
+            "--pods",
+            pods,
+            "--json",
+        ]);
+        let emitted: Value = serde_json::from_str(&ended.stdout).expect("it prints JSON");
+        assert_eq!(emitted["acknowledged"], RECORDS, "{ended}");
+        let by: Vec<&Value> = emitted["pods"]
+            .as_array()
+            .expect("it lists its pods")
+            .iter()
+            .collect();
+        assert_eq!(by.len().to_string(), pods, "{ended}");
+        for pod in &by {
+            println!(
+                "  {}: {} records, {} per CPU second",
+                pod["pod"], pod["acknowledged"], pod["report"]["records_per_cpu_second"]
+            );
+        }
+        let seeds: BTreeSet<String> = by.iter().map(|pod| pod["figures"]["seed"].to_string()).collect();
+        assert_eq!(seeds.len(), by.len(), "each pod has a seed of its own: {ended}");
+        let path =
+            format!("/api/v1/namespaces/monitoring/services/elasticsearch:9200/proxy/*-{suffix}/_count");
+        wait("the documents to be searchable", UP, || {
+            let answer: Value = serde_json::from_str(&kubectl(kubeconfig, &["get", "--raw", &path]))
+                .expect("Elasticsearch answers JSON");
+            match answer["count"].as_u64() {
+                Some(RECORDS) => Ok(()),
+                Some(more) if more > RECORDS => panic!("{more} documents are of {RECORDS} records"),
+                _ => Err(answer.to_string()),
+            }
+        });
+    }
+
+    /// Cases run on the stack that is there, one on its servers and one on a clone in a namespace of its own.
+    #[track_caller]
+    fn assert_cases_run(&self, stack: &str) {
+        let cases = ["alerts/declared", "metrics/retention-time"];
+        let ran = self.ok_within(
+            STACK_UP,
+            &[
+                "run", "--target", "kind", "--name", stack, "--case", cases[0], "--case", cases[1],
+            ],
+        );
+        let report = read(&self.ground.report());
+        assert_eq!(report.run.target, "kind");
+        for id in cases {
+            assert_eq!(case(&report, id).verdict, Verdict::Pass, "{ran}");
+        }
+        let clone = self.ground.report().join("artifacts/metrics/retention-time");
+        let objects = files_named(&clone, "objects.json");
+        assert!(!objects.is_empty(), "no clone of the cluster was made: {ran}");
+        let status = self.ok(&["status"]);
+        let line = format!("cluster conform-{stack}: runs\n");
+        assert!(status.stdout.contains(&line), "the run left it: {status}");
+    }
+
+    /// The same stack as somebody else's is asked through its context, and written to only where that is allowed.
+    #[track_caller]
+    fn assert_asked_as_somebody_elses(&self, kubeconfig: &Path, stack: &str) {
+        let (kubeconfig, context) = (kubeconfig.display().to_string(), format!("kind-conform-{stack}"));
+        let existing = [
+            "run",
+            "--target",
+            "existing",
+            "--context",
+            &context,
+            "--kubeconfig",
+            &kubeconfig,
+        ];
+        let asked = [&existing[..], &["--case", "alerts/declared"]].concat();
+        let ran = self.ok_within(STACK_UP, &asked);
+        assert!(ran.stderr.contains("the stack is only asked"), "{ran}");
+        assert_eq!(
+            case(&read(&self.ground.report()), "alerts/declared").verdict,
+            Verdict::Pass
+        );
+
+        let writes = [&existing[..], &["--case", "logs/loki"]].concat();
+        let spared = self.start(&writes).ends(STACK_UP);
+        let report = read(&self.ground.report());
+        let one = case(&report, "logs/loki");
+        assert_eq!(one.verdict, Verdict::Skipped, "{spared}");
+        let why = one.reason.clone().unwrap_or_default();
+        assert!(why.contains("--allow-disruptive lets it"), "{why}");
+
+        let allowed = [&writes[..], &["--allow-disruptive"]].concat();
+        let ran = self.ok_within(STACK_UP, &allowed);
+        assert!(ran.stderr.contains("logs/loki pushes lines"), "{ran}");
+        assert_eq!(
+            case(&read(&self.ground.report()), "logs/loki").verdict,
+            Verdict::Pass
+        );
+
+        let another = self.start(&[
+            "run",
+            "--target",
+            "existing",
+            "--context",
+            "nobodys",
+            "--kubeconfig",
+            &kubeconfig,
+        ]);
+        let ended = another.ends(UP);
+        assert_eq!(ended.code, i32::from(Exit::Environment.code()), "{ended}");
+        assert!(ended.stdout.contains("has no context nobodys"), "{ended}");
     }
 
     /// The target as the command has it.
@@ -133,6 +265,41 @@ fn docker(arguments: &[&str]) -> String {
         .expect("docker starts");
     assert!(output.status.success(), "docker {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).expect("docker prints text")
+}
+
+/// What kubectl prints: that of PATH, or the one that ci/airgap/prepare made.
+fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
+    let prepared = harness::catalog::cache_folder().join("airgap/bin/kubectl");
+    let program = if prepared.exists() {
+        prepared
+    } else {
+        "kubectl".into()
+    };
+    let output = Command::new(program)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(arguments)
+        .output()
+        .expect("kubectl starts");
+    assert!(output.status.success(), "kubectl {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("kubectl prints text")
+}
+
+/// The files of that name below a folder.
+fn files_named(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_named(&path, name));
+        } else if path.file_name().is_some_and(|is| is == name) {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// The file that `up` names.
@@ -295,6 +462,26 @@ fn an_interrupted_creation_clears_up_after_itself() {
     let status = clusters.ok(&["status"]);
     assert!(status.stdout.starts_with("no warm stack runs"), "{status}");
     clusters.ok(&["down", "--all"]);
+    clusters.assert_clean();
+}
+
+#[test]
+#[ignore = "needs kind, a container engine and the stack's images; run by ci/kind"]
+fn the_stack_comes_up_in_a_cluster_stores_what_pods_emit_and_goes_with_it() {
+    let clusters = Clusters::new();
+    let up = clusters.ok_within(UP + STACK_UP, &["up", "--target", "kind", "--name", "stack"]);
+    assert!(up.stderr.contains("objects are ready"), "{up}");
+    assert!(answers(&kubeconfig(&up)));
+    // What is up is what was asked for: the same again changes nothing.
+    let again = clusters.ok_within(STACK_UP, &["up", "--target", "kind", "--name", "stack"]);
+    assert!(again.stderr.contains("fits and is taken"), "{again}");
+    for pods in ["1", "2"] {
+        clusters.assert_stored(&kubeconfig(&up), "stack", pods);
+    }
+    clusters.assert_cases_run("stack");
+    clusters.assert_asked_as_somebody_elses(&kubeconfig(&up), "stack");
+    let down = clusters.ok(&["down", "--all"]);
+    assert_eq!(down.stdout, "cluster conform-stack: removed\n", "{down}");
     clusters.assert_clean();
 }
 

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::super::{CliError, Shell, print};
+use super::super::{CliError, Shell};
+use super::{CommonArgs, in_cluster};
 use crate::emit::traces::options::{TracesOptions, run};
 use crate::project::ProjectError;
 use crate::shapes::Shapes;
@@ -12,25 +13,21 @@ use crate::verdict::Exit;
 pub(in crate::cli) struct TracesArgs {
     #[command(flatten)]
     options: TracesOptions,
-    /// Prints JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    common: CommonArgs,
 }
 
 pub(super) async fn traces(args: TracesArgs, shell: &Shell) -> Result<Exit, CliError> {
+    if let Some(stack) = &args.common.in_cluster {
+        return in_cluster::emit(stack, &args.options, &args.common, shell).await;
+    }
     // Nothing but the shapes is needed, so that a mistake elsewhere is no hindrance.
     let root = shell.places.root(&shell.built_from)?;
     let shapes = Shapes::load(&root.join("fixtures").join("shapes.yaml")).map_err(ProjectError::Shapes)?;
-    let report = run(args.options, &shapes, shell.cancel.clone())
+    let report = run(args.common.own(args.options), &shapes, shell.cancel.clone())
         .await
         .map_err(|error| CliError::Environment(error.to_string()))?;
-    if args.json {
-        let text = serde_json::to_string_pretty(&report)
-            .map_err(|error| CliError::Environment(error.to_string()))?;
-        print(&text);
-    } else {
-        print(&report.to_string());
-    }
+    args.common.print(&report)?;
     // What was not acknowledged is lost as far as the sender can tell.
     Ok(if report.refused == 0 && report.unanswered == 0 {
         Exit::Success

@@ -5,6 +5,7 @@
 //! file asks and watches the API server.
 
 pub mod cluster;
+pub mod configured;
 pub mod diagnosis;
 pub mod order;
 pub mod outside;
@@ -185,6 +186,34 @@ pub async fn put(client: &Client, objects: Vec<Value>) -> Result<(), DeployError
             .await?;
     }
     Ok(())
+}
+
+/// Removes objects, as far as they are there; `set` says which resources kinds of its own are.
+pub async fn remove(client: &Client, set: &[Value], objects: Vec<Value>) -> Result<(), DeployError> {
+    let resources = Resources::of(set);
+    for object in objects {
+        let name = ObjectName::of(&object);
+        let api = api(client, &resources.of_object(&object)?, &name);
+        match api.delete(&name.name, &DeleteParams::foreground()).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => {
+                return Err(DeployError::Refused {
+                    object: name,
+                    why: words(&error),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn api(client: &Client, resource: &ApiResource, name: &ObjectName) -> Api<DynamicObject> {
+    if name.namespace.is_empty() {
+        Api::all_with(client.clone(), resource)
+    } else {
+        Api::namespaced_with(client.clone(), &name.namespace, resource)
+    }
 }
 
 /// The objects with what they need from outside of the tree (see [`outside`]), as far as the cluster lacks it.
@@ -488,11 +517,7 @@ fn suspects(cluster: &Cluster, custom: bool) -> Vec<Suspect> {
 async fn apply(client: &Client, resources: &Resources, object: Value) -> Result<(), DeployError> {
     let name = ObjectName::of(&object);
     let resource = resources.of_object(&object)?;
-    let api: Api<DynamicObject> = if name.namespace.is_empty() {
-        Api::all_with(client.clone(), &resource)
-    } else {
-        Api::namespaced_with(client.clone(), &name.namespace, &resource)
-    };
+    let api = api(client, &resource, &name);
     let parameters = PatchParams {
         field_manager: Some(MANAGER.to_owned()),
         force: true,

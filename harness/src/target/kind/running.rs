@@ -1,8 +1,7 @@
 //! A stack in a cluster as the cases see it: the tree's own servers, asked through the node's ports, and what
 //! the harness plays on this machine.
 //!
-//! Clones of declared servers run beside the cluster, as processes of this machine: what they are given is
-//! rendered from the same tree as on the local target.
+//! Clones of declared servers run in namespaces of their own, or beside the cluster (see [`super::clones`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,12 +15,14 @@ use kube::api::{Api, ListParams};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::clients::Clients;
+use super::clones::{self, Here, KindWorkshop};
 use super::cluster::Held;
 use super::reach::{ADDED, Door, NAMESPACE, Reach};
 use super::{ClusterRequest, KindTarget, apply, played, reach};
 use crate::component::cluster::Cluster;
 use crate::component::receiver::ReceiverServer;
 use crate::emit::player::Players;
+use crate::mutant::Edit;
 use crate::render::Addresses;
 use crate::shapes::Shapes;
 use crate::stack::{ChangedValue, Stack};
@@ -62,6 +63,8 @@ pub struct KindRequest {
     pub name: String,
     /// The project's folder.
     pub root: PathBuf,
+    /// Edits to make on what the overlay renders of its tree; those of `up.tree` are made already.
+    pub edits: Vec<Edit>,
 }
 
 impl KindStack {
@@ -76,7 +79,12 @@ impl KindStack {
     }
 
     async fn bring_up(target: KindTarget, request: KindRequest) -> Result<Self, Failure> {
-        let KindRequest { up, name, root } = request;
+        let KindRequest {
+            up,
+            name,
+            root,
+            edits,
+        } = request;
         let UpRequest {
             tree,
             shapes,
@@ -97,7 +105,7 @@ impl KindStack {
         let executables = local::executables(&acquired)?;
         let cluster = ClusterRequest {
             stack: name,
-            config: reach::config(),
+            config: reach::config(target.runs()),
         };
         let held = target
             .cluster(cluster, &progress, &cancel)
@@ -123,7 +131,7 @@ impl KindStack {
         };
         let deployed = async {
             target
-                .stack(&held, &root, seed, &progress, &cancel)
+                .stack(&held, (&root, &edits), seed, &progress, &cancel)
                 .await
                 .map_err(failure)
         };
@@ -174,6 +182,8 @@ impl KindStack {
             reach.address(Door::Prometheus),
             reach.address(Door::Alertmanager),
         );
+        let cluster = Cluster::new(client.clone());
+        clones::sweep(&cluster).await?;
         grounds.keeps_data(
             &clients.prometheus,
             Data::Inside {
@@ -182,7 +192,15 @@ impl KindStack {
                 folder: prometheus_data(&client).await?,
             },
         );
-        let workshop = LocalWorkshop::new(grounds, addresses, artifacts, None);
+        let workshop = KindWorkshop::new(
+            LocalWorkshop::new(Arc::clone(&grounds), addresses, artifacts, None),
+            Here {
+                cluster: cluster.clone(),
+                engine: target.tools().engine.clone(),
+                node: reach.node.clone(),
+                grounds,
+            },
+        );
         let stack = Stack {
             prometheus: clients.prometheus,
             alertmanager: clients.alertmanager,
@@ -192,7 +210,7 @@ impl KindStack {
             jaeger_adaptive: clients.jaeger_adaptive,
             collector: clients.collector,
             loki: clients.loki,
-            cluster: Some(Cluster::new(client.clone())),
+            cluster: Some(cluster),
             missing: components.iter().flat_map(|c| c.missing.clone()).collect(),
             components,
             spared: false,
@@ -255,18 +273,25 @@ impl KindStack {
 
     /// Removes the cluster where this run made it; one that was there stays as it is.
     pub async fn down(self) -> Result<(), String> {
-        let Self { held, target, .. } = self;
+        let Self {
+            held, target, stack, ..
+        } = self;
         let name = held.name.clone();
-        let made = held.made.is_some();
-        drop(held);
-        if made {
-            target
+        if held.made.is_some() {
+            drop(held);
+            return target
                 .clusters()
                 .down(&name)
                 .await
-                .map_err(|error| format!("cluster {name} is left: {error}"))?;
+                .map(drop)
+                .map_err(|error| format!("cluster {name} is left: {error}"));
         }
-        Ok(())
+        match &stack.cluster {
+            Some(cluster) => clones::sweep(cluster)
+                .await
+                .map_err(|error| format!("{error}: clones of cases are left in {name}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -366,8 +391,6 @@ pub(in crate::target) async fn images(client: &Client) -> Result<BTreeMap<&'stat
 
 /// Where the node has the data of the stack's Prometheus.
 async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
-    /// The part of its volume that the operator gives it (prometheus-operator v0.85, `SubPathForStorage`).
-    const BELOW: &str = "prometheus-db";
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
     let listed = claims
         .list(&ListParams::default())
@@ -390,7 +413,7 @@ async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
         .map(|source| source.path)
         .or_else(|| spec.local.map(|source| source.path))
         .ok_or_else(|| Failure::Environment(format!("the volume {volume} is no folder of the node")))?;
-    Ok(PathBuf::from(path).join(BELOW))
+    Ok(PathBuf::from(path).join(clones::DATABASE))
 }
 
 /// What differs from the tree because the harness looks at it.

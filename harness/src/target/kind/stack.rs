@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use super::apply::cluster::ObjectName;
 use super::apply::{self, DeployError};
 use super::cluster::Held;
 use super::reach;
@@ -22,6 +23,7 @@ use super::tools::Tools;
 use crate::catalog::Environment;
 use crate::deploy::{self, DeployTree};
 use crate::files;
+use crate::mutant::Edit;
 use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::units::format_duration;
@@ -88,11 +90,11 @@ pub enum StackError {
     Interrupted,
 }
 
-/// Brings the tree of the project at `root` up in a cluster and waits until all of it is ready. `seed` is that of the
+/// Brings the tree of the project at `root`, with these edits made, up in a cluster and waits until all of it is ready. `seed` is that of the
 /// passwords that a cluster without them gets.
 pub async fn bring_up(
     held: &Held,
-    root: &Path,
+    (root, edits): (&Path, &[Edit]),
     (tools, environment): (&Tools, &Environment),
     seed: Seed,
     progress: &Progress,
@@ -105,12 +107,13 @@ pub async fn bring_up(
         let kind = tools.kind();
         let (loaded, objects) = tokio::join!(
             load(&kind, &held.name, &prepared, progress),
-            objects(root, overlay, &cache, environment, progress)
+            objects((root, edits), overlay, &cache, environment, progress)
         );
         loaded?;
-        let objects = objects?;
+        let Rendered { objects, gone } = objects?;
         let client = client(&held.kubeconfig).await?;
         progress.step(SUBJECT, "applying the tree");
+        apply::remove(&client, &objects, gone).await?;
         let objects = apply::completed(&client, objects, seed).await?;
         Ok(apply::deploy(client, objects, progress, cancel).await?)
     };
@@ -158,14 +161,22 @@ async fn load(
     Ok(())
 }
 
+/// What an overlay makes of the tree.
+struct Rendered {
+    /// The operators' definitions and the tree's objects.
+    objects: Vec<Value>,
+    /// Objects that an edit has taken out, which the cluster may have from before.
+    gone: Vec<Value>,
+}
+
 /// The operators' definitions and the tree's objects, as the overlay makes them.
 async fn objects(
-    root: &Path,
+    (root, edits): (&Path, &[Edit]),
     overlay: &str,
     cache: &Path,
     environment: &Environment,
     progress: &Progress,
-) -> Result<Vec<Value>, StackError> {
+) -> Result<Rendered, StackError> {
     let prepared = cache.join("bin").join("kubectl");
     let kubectl = environment
         .look_up("kubectl")
@@ -180,12 +191,28 @@ async fn objects(
     let (definitions, rendered) =
         tokio::try_join!(printed(&mut define, DEFINED), printed(&mut render, RENDERED))?;
     let tree = DeployTree::parse(root, &[("definitions".into(), definitions), (folder, rendered)])?;
-    let declared = tree.objects().iter().map(|object| object.value.clone());
-    Ok(declared.chain(reach::services(&tree)).collect())
+    let edited = tree.edited(edits)?;
+    let (names, kept) = (names(&tree), names(&edited));
+    let gone = tree
+        .objects()
+        .iter()
+        .zip(names)
+        .filter(|(_, name)| !kept.contains(name))
+        .map(|(object, _)| object.value.clone())
+        .collect();
+    let declared = edited.objects().iter().map(|object| object.value.clone());
+    let mut objects: Vec<Value> = declared.chain(reach::services(&edited)).collect();
+    apply::configured::mark(&mut objects);
+    Ok(Rendered { objects, gone })
+}
+
+fn names(tree: &DeployTree) -> Vec<ObjectName> {
+    let objects = tree.objects().iter();
+    objects.map(|object| ObjectName::of(&object.value)).collect()
 }
 
 /// What a command prints.
-async fn printed(command: &mut Command, bound: Duration) -> Result<String, StackError> {
+pub(super) async fn printed(command: &mut Command, bound: Duration) -> Result<String, StackError> {
     let shown = |command: &Command| {
         let command = command.as_std();
         std::iter::once(command.get_program())
@@ -217,6 +244,7 @@ async fn printed(command: &mut Command, bound: Duration) -> Result<String, Stack
     }
 }
 
+/// The client of a kubeconfig.
 pub(super) async fn client(kubeconfig: &Path) -> Result<kube::Client, StackError> {
     let unusable = |why: String| StackError::Kubeconfig {
         path: kubeconfig.to_owned(),

@@ -164,12 +164,12 @@ fn controller(object: &Value) -> Option<&Value> {
 }
 
 /// The text at a pointer, empty where there is none.
-pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+pub(in crate::target::kind) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The whole number at a pointer, 0 where there is none: what Kubernetes leaves out of a status is zero.
-pub(super) fn number(value: &Value, pointer: &str) -> i64 {
+pub(in crate::target::kind) fn number(value: &Value, pointer: &str) -> i64 {
     value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
 }
 
@@ -183,7 +183,7 @@ pub(super) fn values<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item 
 }
 
 /// The condition of this type.
-pub(super) fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v Value> {
+pub(in crate::target::kind) fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v Value> {
     values(object, "/status/conditions").find(|c| text(c, "/type") == kind)
 }
 
