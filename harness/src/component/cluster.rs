@@ -376,10 +376,12 @@ impl Cluster {
                 return Ok(Look::Missing(what));
             }
             let pods = self.pods(workload).await?;
-            Ok(match workload::unsettled(&pods, former) {
-                None => Look::Ready(()),
-                Some(what) => Look::Missing(what),
-            })
+            Ok(
+                match workload::unsettled(&pods, workload::wanted(&object), former) {
+                    None => Look::Ready(()),
+                    Some(what) => Look::Missing(what),
+                },
+            )
         })
         .await
     }

@@ -367,11 +367,11 @@ fn object_of_rules(key: &str) -> &str {
 
 /// What the operator has in place of our static targets.
 fn discovers(discovery: &Discovery<'_>, namespaces: &[String]) -> Value {
-    let mut discovers = json!({"role": role(discovery)});
+    let mut config = json!({"role": role(discovery)});
     if !namespaces.is_empty() {
-        set(&mut discovers, "namespaces", json!({"names": namespaces}));
+        set(&mut config, "namespaces", json!({"names": namespaces}));
     }
-    json!([discovers])
+    json!([config])
 }
 
 fn role(discovery: &Discovery<'_>) -> &'static str {

@@ -131,7 +131,17 @@ async fn strike_all(
 ) -> Result<Vec<Finding>, CaseError> {
     begun(context, suffix).await?;
     let mut findings = Vec::new();
+    let mut absent = Vec::new();
     for workload in workloads {
+        let controller = workload.controller.kind();
+        if cluster
+            .get(controller, &workload.namespace, &workload.name)
+            .await?
+            .is_none()
+        {
+            absent.push(workload.to_string());
+            continue;
+        }
         context
             .progress
             .step("", format!("{} of {workload}", blow.word()));
@@ -145,13 +155,27 @@ async fn strike_all(
             Finding::of(format!("{workload} after a {}", blow.word())).bound(format_duration(bound));
         findings.push(match back {
             Ok(()) => finding.observed(format!("ready again after {}", format_duration(took))),
-            // What does not come back, and what is not there at all, is the stack's fault.
+            // What does not come back is the stack's fault, as is a workload without a pod.
             Err(error @ (ClusterError::Late(_) | ClusterError::Absent { .. })) => finding
                 .observed("not ready again")
                 .judge(false, || error.to_string()),
             Err(error) => return Err(error.into()),
         });
     }
+    // An overlay may leave out what it has no image for.
+    let left = match absent.as_slice() {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
+    let struck = findings.len();
+    findings.push(
+        Finding::of("workloads of the tree")
+            .declared(workloads.len())
+            .observed(format!("{struck} struck; not in this cluster: {left}"))
+            .judge(struck > 0, || {
+                "the cluster has none of the tree's workloads".to_owned()
+            }),
+    );
     Ok(findings)
 }
 

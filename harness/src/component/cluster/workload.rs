@@ -78,10 +78,19 @@ pub(super) fn selector(workload: &Value) -> String {
         .join(",")
 }
 
-/// What is missing until these pods are the wanted ones, all ready and none of `former`; none when nothing is.
-pub(super) fn unsettled(pods: &[Value], former: &[String]) -> Option<String> {
-    if pods.is_empty() {
-        return Some("it has no pod".to_owned());
+/// How many pods a workload wants.
+pub(super) fn wanted(workload: &Value) -> usize {
+    let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_u64);
+    // A DaemonSet has a pod on each node that it is for; what names no number wants one.
+    let number = number("/spec/replicas").or_else(|| number("/status/desiredNumberScheduled"));
+    number.map_or(1, |number| usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+/// What is missing until these pods are the wanted ones, all ready and none of `former`; none when nothing is. A status
+/// tells of a lost pod only once its controller has seen the loss, so pods are counted.
+pub(super) fn unsettled(pods: &[Value], wanted: usize, former: &[String]) -> Option<String> {
+    if pods.len() < wanted.max(1) {
+        return Some(format!("{} of {} pods are there", pods.len(), wanted.max(1)));
     }
     pods.iter().find_map(|pod| {
         let name = text(pod, "/metadata/name");
@@ -121,7 +130,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case::none(&[], Some("it has no pod"))]
+    #[case::none(&[], Some("0 of 1 pods are there"))]
     #[case::the_new_one(&[pod("new", "True", false)], None)]
     #[case::the_former_one(&[pod("old", "True", false)], Some("the former pod a-0 is still there"))]
     #[case::leaving(&[pod("new", "True", true)], Some("pod a-0 is on its way out"))]
@@ -130,7 +139,22 @@ mod tests {
         #[case] pods: &[Value],
         #[case] missing: Option<&str>,
     ) {
-        assert_eq!(unsettled(pods, &["old".to_owned()]).as_deref(), missing);
+        assert_eq!(unsettled(pods, 1, &["old".to_owned()]).as_deref(), missing);
+    }
+
+    #[test]
+    fn a_pod_that_has_no_successor_yet_is_missed_whatever_the_status_says() {
+        let pods = [pod("a", "True", false), pod("b", "True", false)];
+        assert_eq!(
+            unsettled(&pods, 3, &["old".to_owned()]).as_deref(),
+            Some("2 of 3 pods are there")
+        );
+        assert_eq!(wanted(&json!({"spec": {"replicas": 3}})), 3);
+        assert_eq!(
+            wanted(&json!({"spec": {}, "status": {"desiredNumberScheduled": 2}})),
+            2
+        );
+        assert_eq!(wanted(&json!({})), 1);
     }
 
     #[test]
