@@ -44,7 +44,7 @@ const EXITS: &str = "Exit codes: 0 every MUST passed; 1 something failed; 2 part
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Brings the stack up, runs the cases and writes the report
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Brings a stack up and keeps it warm for later runs
     Up(warm::UpArgs),
     /// Takes a warm stack or a stack's cluster down, or everything that is left of any
@@ -200,12 +200,12 @@ pub fn main(cases: Vec<Case>, built_from: PathBuf) -> ExitCode {
 
 async fn dispatch(command: Command, shell: &Shell) -> Result<Exit, CliError> {
     match command {
-        Command::Run(args) => run::run(args, shell).await,
+        Command::Run(args) => Box::pin(run::run(*args, shell)).await,
         Command::Up(args) => warm::up(args, shell).await,
         Command::Down(args) => warm::down(&args).await,
         Command::Status(args) => warm::status(&args).await,
         Command::Keep(args) => warm::keep(args, shell).await,
-        Command::Mutate(args) => mutate::mutate(args, shell).await,
+        Command::Mutate(args) => Box::pin(mutate::mutate(args, shell)).await,
         Command::Doctor(args) => doctor::doctor(&args, shell).await,
         Command::Acquire => doctor::acquire(shell).await,
         Command::List(args) => Ok(list::list(&args, shell)),

@@ -106,7 +106,7 @@ pub async fn run(
                 ),
             );
             let started = Instant::now();
-            let ended = one(project, &case, mutant.as_ref(), acquired, options, cancel).await;
+            let ended = Box::pin(one(project, &case, mutant.as_ref(), acquired, options, cancel)).await;
             let seconds = started.elapsed().as_secs_f64();
             let report = report(&case, mutant.as_ref(), ended, seconds);
             progress.done(&subject, format!("{:?}", report.outcome).to_lowercase());
@@ -166,8 +166,14 @@ async fn one(
         progress: Progress::silent(),
     };
     let stack = match &options.cluster {
-        None => LocalStack::up(request).await.map(Brought::Local),
-        Some(name) => in_cluster(project, name, edits, request).await.map(Brought::Kind),
+        None => Box::pin(LocalStack::up(request))
+            .await
+            .map(Box::new)
+            .map(Brought::Local),
+        Some(name) => Box::pin(in_cluster(project, name, edits, request))
+            .await
+            .map(Box::new)
+            .map(Brought::Kind),
     }
     .map_err(|error| format!("the stack did not come up: {error}"))?;
     let shapes = stack.shapes().unwrap_or_else(|| project.shapes.clone());
@@ -206,8 +212,8 @@ async fn one(
 
 /// What a mutant's stack was brought up as.
 enum Brought {
-    Local(LocalStack),
-    Kind(KindStack),
+    Local(Box<LocalStack>),
+    Kind(Box<KindStack>),
 }
 
 impl Brought {
@@ -287,7 +293,7 @@ async fn in_cluster(
         root: project.root.clone(),
         edits: edits.to_vec(),
     };
-    KindStack::up(kind_target()?, request).await
+    Box::pin(KindStack::up(kind_target()?, request)).await
 }
 
 /// Leaves the cluster as it was found: with the unchanged tree, or not there.

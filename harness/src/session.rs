@@ -209,9 +209,11 @@ impl Session {
             );
         }
         let up = match options.target {
-            TargetName::Local => Self::local(project, options, folder, progress, cancel).await,
-            TargetName::Kind => Self::kind(project, options, folder, progress, cancel).await,
-            TargetName::Existing => Self::existing(project, options, folder, progress, cancel).await,
+            TargetName::Local => Box::pin(Self::local(project, options, folder, progress, cancel)).await,
+            TargetName::Kind => Box::pin(Self::kind(project, options, folder, progress, cancel)).await,
+            TargetName::Existing => {
+                Box::pin(Self::existing(project, options, folder, progress, cancel)).await
+            }
         };
         let Up {
             stack,

@@ -75,14 +75,14 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
         mutants: args.mutants,
         cluster: (args.target == TargetName::Kind).then_some(args.name),
     };
-    let report = run(
+    let report = Box::pin(run(
         &project,
         &cases,
         Arc::new(acquired),
         &options,
         &shell.progress,
         &shell.cancel,
-    )
+    ))
     .await;
     let _ = std::fs::remove_dir_all(&folder);
     print(&report.table(colour()));

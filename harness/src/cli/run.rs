@@ -169,7 +169,7 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
     ))
     .await;
     let outcomes = session.run_all(&cases).await;
-    let (report, written) = session.close(outcomes).await;
+    let (report, written) = Box::pin(session.close(outcomes)).await;
     print(&report.table(colour()));
     match written {
         Ok(()) => say(&format!(

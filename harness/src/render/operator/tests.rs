@@ -117,7 +117,11 @@ fn other_words_for_the_same_are_no_difference() {
     "  honor_labels: false\n  scheme: https\n",
     "job serviceMonitor/monitoring/prometheus/0: scheme: nothing here, https by the operator"
 )]
-#[case::a_namespace("      - monitoring\n", "      - other\n", r#"job serviceMonitor/monitoring/prometheus/0: kubernetes_sd_configs[0].namespaces.names[0]: monitoring here, other by the operator"#)]
+#[case::a_namespace(
+    "      - monitoring\n",
+    "      - other\n",
+    "job serviceMonitor/monitoring/prometheus/0: kubernetes_sd_configs[0].namespaces.names[0]: monitoring here, other by the operator"
+)]
 #[case::a_role(
     "  - role: endpointslice\n    namespaces:\n",
     "  - role: endpoints\n    namespaces:\n",

@@ -1,4 +1,4 @@
-//! How the harness reaches what runs in a cluster: a NodePort Service for each port it asks, and a port of
+//! How the harness reaches what runs in a cluster: a `NodePort` Service for each port it asks, and a port of
 //! loopback that leads to each. Load takes this way as well, since no process of ours stands in it.
 //!
 //! What the ports of the servers are is the tree's; what they are on the node is ours, from the band that
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::engine::{Engine, EngineError};
 use crate::deploy::DeployTree;
 
-/// The first port of the range for NodePorts, unless an API server is told otherwise.
+/// The first port of the range for `NodePort`s, unless an API server is told otherwise.
 const FIRST: u16 = 30_000;
 
 /// Label of everything that the harness adds to the stack.

@@ -141,18 +141,15 @@ fn spec(declared: &Value, clone: &PrometheusClone, namespace: &str) -> Value {
     );
     let mut further = Vec::new();
     for (flag, value, _) in &clone.arguments {
-        match FIELDS.iter().find(|(known, _)| known == flag) {
-            Some((_, field)) => {
-                spec.insert((*field).to_owned(), json!(value));
-            }
-            None => {
-                let name = flag.trim_start_matches('-');
-                further.push(match value {
-                    Some(value) => json!({"name": name, "value": value}),
-                    None => json!({"name": name}),
-                });
-            }
+        if let Some((_, field)) = FIELDS.iter().find(|(known, _)| known == flag) {
+            spec.insert((*field).to_owned(), json!(value));
+            continue;
         }
+        let name = flag.trim_start_matches('-');
+        further.push(match value {
+            Some(value) => json!({"name": name, "value": value}),
+            None => json!({"name": name}),
+        });
     }
     if !further.is_empty() {
         spec.insert("additionalArgs".to_owned(), json!(further));
