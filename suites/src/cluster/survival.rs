@@ -316,8 +316,14 @@ fn whole(what: &str, outcome: &Outcome, found: &Reconciliation<Key>) -> Finding 
             "{} acknowledged, {} refused, {} unanswered",
             outcome.acknowledged, outcome.refused, outcome.unanswered
         ))
-        .observed(found)
-        .bound("none lost, none altered");
+        .observed(format!(
+            "{} acknowledged or in doubt and found, {} lost, {} altered, {} doubled",
+            found.sent - found.lost.len(),
+            found.lost.len(),
+            found.altered.len(),
+            found.duplicated.len()
+        ))
+        .bound("none lost, altered or doubled");
     if outcome.acknowledged == 0 {
         let why: Vec<&str> = outcome
             .failures
