@@ -22,7 +22,9 @@ pub struct Share {
 
 /// Why a text is not a share.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a share of a load: give a generator's number from 0 and how many there are, for example 0/2")]
+#[error(
+    "`{text}` is not a share of a load: give a generator's number from 0 and how many there are, for example 0/2"
+)]
 pub struct ShareError {
     text: String,
 }

@@ -102,7 +102,11 @@ impl Clusters {
         ]);
         let emitted: Value = serde_json::from_str(&ended.stdout).expect("it prints JSON");
         assert_eq!(emitted["acknowledged"], RECORDS, "{ended}");
-        let by: Vec<&Value> = emitted["pods"].as_array().expect("it lists its pods").iter().collect();
+        let by: Vec<&Value> = emitted["pods"]
+            .as_array()
+            .expect("it lists its pods")
+            .iter()
+            .collect();
         assert_eq!(by.len().to_string(), pods, "{ended}");
         for pod in &by {
             println!(
@@ -112,7 +116,8 @@ impl Clusters {
         }
         let seeds: BTreeSet<String> = by.iter().map(|pod| pod["figures"]["seed"].to_string()).collect();
         assert_eq!(seeds.len(), by.len(), "each pod has a seed of its own: {ended}");
-        let path = format!("/api/v1/namespaces/monitoring/services/elasticsearch:9200/proxy/*-{suffix}/_count");
+        let path =
+            format!("/api/v1/namespaces/monitoring/services/elasticsearch:9200/proxy/*-{suffix}/_count");
         wait("the documents to be searchable", UP, || {
             let answer: Value = serde_json::from_str(&kubectl(kubeconfig, &["get", "--raw", &path]))
                 .expect("Elasticsearch answers JSON");
@@ -190,7 +195,11 @@ fn docker(arguments: &[&str]) -> String {
 /// What kubectl prints: that of PATH, or the one that ci/airgap/prepare made.
 fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
     let prepared = harness::catalog::cache_folder().join("airgap/bin/kubectl");
-    let program = if prepared.exists() { prepared } else { "kubectl".into() };
+    let program = if prepared.exists() {
+        prepared
+    } else {
+        "kubectl".into()
+    };
     let output = Command::new(program)
         .arg("--kubeconfig")
         .arg(kubeconfig)

@@ -151,7 +151,12 @@ fn every_job_of_gitlab_is_in_a_pipeline_of_github() {
 fn every_command_is_a_script_or_a_command_of_this_project() {
     let ground = Ground::new();
     let common: Action = read("ci/github/prepare/action.yml");
-    let mut commands: Vec<String> = common.runs.steps.into_iter().filter_map(|step| step.run).collect();
+    let mut commands: Vec<String> = common
+        .runs
+        .steps
+        .into_iter()
+        .filter_map(|step| step.run)
+        .collect();
     for (name, _) in PIPELINES {
         commands.extend(on_github(workflow(name)).into_values().flatten());
     }
@@ -195,8 +200,19 @@ fn jobs_of_github_have_no_rights_but_to_read_and_take_actions_of_a_major_version
         let workflow = workflow(name);
         let rights = BTreeMap::from([("contents".to_owned(), "read".to_owned())]);
         assert_eq!(workflow.permissions, rights, "{name}");
-        for (job, Job { runs_on, timeout_minutes, steps: of_job }) in workflow.jobs {
-            assert!(!runs_on.ends_with("latest"), "{name}: {job}: a machine is named by its version");
+        for (
+            job,
+            Job {
+                runs_on,
+                timeout_minutes,
+                steps: of_job,
+            },
+        ) in workflow.jobs
+        {
+            assert!(
+                !runs_on.ends_with("latest"),
+                "{name}: {job}: a machine is named by its version"
+            );
             // GitHub ends a job after six hours by itself.
             assert!(timeout_minutes < 360, "{name}: {job}");
             steps.extend(of_job);

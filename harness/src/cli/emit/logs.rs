@@ -26,9 +26,13 @@ pub(super) async fn logs(args: LogsArgs, shell: &Shell) -> Result<Exit, CliError
     // Nothing but the shapes is needed, so that a mistake elsewhere is no hindrance.
     let root = shell.places.root(&shell.built_from)?;
     let shapes = Shapes::load(&root.join("fixtures").join("shapes.yaml")).map_err(ProjectError::Shapes)?;
-    let report = run(args.common.own(args.options), Arc::new(shapes), shell.cancel.clone())
-        .await
-        .map_err(|error| CliError::Environment(error.to_string()))?;
+    let report = run(
+        args.common.own(args.options),
+        Arc::new(shapes),
+        shell.cancel.clone(),
+    )
+    .await
+    .map_err(|error| CliError::Environment(error.to_string()))?;
     args.common.print(&report)?;
     // What was not acknowledged is lost as far as the sender can tell.
     Ok(if report.complete() {

@@ -105,7 +105,10 @@ mod tests {
     #[case("--ledger=x", "--ledger names something of this machine")]
     #[case("--traces=2", "3 pods cannot share 2 traces")]
     fn what_no_pod_can_do_is_refused(#[case] option: &str, #[case] words: &str) {
-        let error = of(&["--endpoint=http://x:1", option]).check(3).unwrap_err().to_string();
+        let error = of(&["--endpoint=http://x:1", option])
+            .check(3)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with(words), "{error}");
     }
 

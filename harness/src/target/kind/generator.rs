@@ -87,7 +87,8 @@ pub async fn image(
 ) -> Result<String, GeneratorError> {
     progress.step(SUBJECT, "packing this program as an image");
     let mut pack = Command::new("bash");
-    pack.arg(root.join("ci").join("airgap").join("generator")).arg(program);
+    pack.arg(root.join("ci").join("airgap").join("generator"))
+        .arg(program);
     let printed = stack::printed(&mut pack, PACKED).await?;
     let image = printed.trim().to_owned();
     progress.step(SUBJECT, format!("loading {image} into the nodes of {cluster}"));
@@ -113,7 +114,10 @@ pub async fn emit(
         ended = running.to_its_end(progress) => ended,
     };
     // What came of it counts; a Job that is not removed now goes by itself.
-    let removed = running.jobs.delete(&emission.name, &DeleteParams::background()).await;
+    let removed = running
+        .jobs
+        .delete(&emission.name, &DeleteParams::background())
+        .await;
     if let Err(error) = removed
         && ended.is_ok()
     {

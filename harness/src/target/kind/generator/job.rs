@@ -77,7 +77,12 @@ pub fn render(emission: &Emission) -> Value {
     let mut arguments: Vec<String> = ["emit", emission.command]
         .into_iter()
         .map(str::to_owned)
-        .chain(emission.arguments.iter().map(|argument| argument.replace('$', "$$")))
+        .chain(
+            emission
+                .arguments
+                .iter()
+                .map(|argument| argument.replace('$', "$$")),
+        )
         .collect();
     arguments.extend([
         format!("--seed={}", emission.seed),
@@ -180,6 +185,9 @@ mod tests {
     #[test]
     fn its_progress_is_told() {
         let job = json!({"spec": {"completions": 3}, "status": {"active": 1, "succeeded": 2}});
-        assert_eq!(progress(&job), "of 3 pods 1 run, 2 have ended well and 0 have failed");
+        assert_eq!(
+            progress(&job),
+            "of 3 pods 1 run, 2 have ended well and 0 have failed"
+        );
     }
 }

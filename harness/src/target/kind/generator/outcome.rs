@@ -259,7 +259,10 @@ mod tests {
     }
 
     #[rstest]
-    #[case::that_failed("conform: no route to host\n\n", "conform: no route to host: the pod p ended without a report")]
+    #[case::that_failed(
+        "conform: no route to host\n\n",
+        "conform: no route to host: the pod p ended without a report"
+    )]
     #[case::that_says_nothing("", "it says nothing: the pod p ended without a report")]
     #[case::that_was_cut_off("{\"seed\":", "EOF while parsing")]
     #[case::of_another_program("{\"seed\": \"1\"}", "missing field `requests`")]
