@@ -9,6 +9,7 @@ images=()
 image() {
     local tag=$1 user=$2 entrypoint=$3 key folder pair from to
     shift 3
+    # shellcheck disable=SC2154 # lib.sh sets it.
     key="$(recipe "$here/image.sh" "$here/${0##*/}" "$tag" "$(for pair in "$@"; do stat --dereference --format '%n %s %Y' "${pair%%=*}"; done)")"
     images+=("$tag")
     if image_has "$tag" "$key"; then return; fi

@@ -25,7 +25,7 @@ use crate::runner::{Runner, Shared};
 use crate::seed::Seed;
 use crate::session::runs_folder;
 use crate::shapes::Shapes;
-use crate::stack::Stack;
+use crate::stack::{Capability, Stack};
 use crate::target::kind::running::{KindRequest, KindStack};
 use crate::target::kind::{KindTarget, cluster_name};
 use crate::target::local::LocalStack;
@@ -68,6 +68,10 @@ pub async fn run(
     };
     let mut work: Vec<(Case, Option<Mutant>)> = Vec::new();
     for case in cases {
+        if options.cluster.is_none() && case.needs.contains(&Capability::Cluster) {
+            progress.step(case.id, "left out: its mutants run in a cluster (--target kind)");
+            continue;
+        }
         let mutants: Vec<Mutant> = (case.mutants)()
             .into_iter()
             .filter(|mutant| can_be_made(mutant, options, progress))

@@ -110,6 +110,8 @@ impl DeployError {
     #[must_use]
     pub fn is_the_trees(&self) -> bool {
         match self {
+            // What runs there is the cluster's own, and fails on a machine that is too small for it.
+            Self::Causes(causes) if causes.first.object.namespace == "kube-system" => false,
             Self::Causes(causes) => !matches!(causes.first.fault, Fault::Image | Fault::Unschedulable),
             Self::Refused { .. } | Self::Ended { .. } | Self::Nameless(_) => true,
             Self::Late { .. } | Self::Unanswered { .. } | Self::Outside(_) | Self::Interrupted => false,
