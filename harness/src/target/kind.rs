@@ -2,7 +2,6 @@
 
 pub mod apply;
 pub(super) mod clients;
-mod clones;
 pub mod cluster;
 pub mod engine;
 pub mod generator;

@@ -323,13 +323,6 @@ impl LocalWorkshop {
         }
     }
 
-    /// A folder for what a clone of this name writes while it runs, and one for what it leaves, which nobody
-    /// else has.
-    pub(super) fn place_of(&self, name: &str) -> (PathBuf, PathBuf) {
-        let (name, artifacts) = self.grounds.unique(&self.artifacts, name);
-        (self.folder.join(name), artifacts)
-    }
-
     async fn start_prometheus(&self, mut clone: PrometheusClone) -> Result<RunningPrometheus, Failure> {
         let (name, artifacts) = self.grounds.unique(&self.artifacts, &clone.name);
         let folder = self.folder.join(name);
@@ -689,7 +682,7 @@ impl AlertmanagerInstance for RunningAlertmanager {
 }
 
 /// Moves a folder, by copying where it comes from another file system.
-pub(super) fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
+fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
