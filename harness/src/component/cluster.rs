@@ -19,7 +19,6 @@ use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams,
     ValidationDirective,
 };
-use kube::core::Status;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -28,7 +27,9 @@ pub use kind::Kind;
 pub use workload::{Controller, Workload};
 
 use super::ANSWER_BOUND;
+use crate::target::kind::apply::cluster::text;
 use crate::target::kind::apply::readiness::{Readiness, readiness};
+use crate::target::kind::apply::{passes, words};
 use crate::wait::{Look, Wait, WaitError};
 
 /// Who the API server says applied what cases apply.
@@ -468,25 +469,6 @@ impl Cluster {
     }
 }
 
-/// Whether a refusal may go away by itself.
-fn passes(status: &Status) -> bool {
-    status.code == 429 || status.code >= 500
-}
-
-/// An error's words with those of what lies below it.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut below = error.source();
-    while let Some(source) = below {
-        let more = source.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        below = source.source();
-    }
-    words
-}
-
 /// The object as JSON, with the kind that items of a list do not carry.
 fn value(object: &DynamicObject, kind: Kind, question: &str) -> Result<Value, ClusterError> {
     let mut value = serde_json::to_value(object).map_err(|error| ClusterError::Unreadable {
@@ -510,11 +492,6 @@ fn unpacked(bytes: &[u8]) -> Result<String, String> {
         return Ok(text);
     }
     String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string())
-}
-
-/// The text at a pointer, empty where there is none.
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

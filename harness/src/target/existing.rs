@@ -9,11 +9,10 @@ mod forward;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use self::forward::{Forward, Target};
@@ -22,6 +21,8 @@ use super::folder::RunFolder;
 use super::kind::clients::Clients;
 use super::kind::reach::{Door, NAMESPACE};
 use super::kind::running;
+use super::kind::stack::connected;
+use super::kind::watched::Watched;
 use super::local;
 use super::workshop::{Grounds, LocalWorkshop};
 use super::{TargetError, UpRequest};
@@ -69,8 +70,8 @@ pub struct Urls {
 pub struct ExistingStack {
     stack: Stack,
     shapes: Arc<Shapes>,
-    trouble: Arc<Mutex<Option<String>>>,
-    _watched: DropGuard,
+    /// The cluster, where a context leads to one.
+    watched: Option<Watched>,
     _forwards: BTreeMap<Door, Forward>,
     _players: Players,
     _receiver: ReceiverServer,
@@ -187,22 +188,10 @@ impl ExistingStack {
             up: took,
             workshop: Arc::new(workshop),
         };
-        let stop = CancellationToken::new();
-        let trouble = Arc::new(Mutex::new(None));
-        if let Some(client) = client {
-            let (stop, trouble) = (stop.clone(), Arc::clone(&trouble));
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = running::watch(client, trouble) => {}
-                }
-            });
-        }
         Ok(Self {
             stack,
             shapes,
-            trouble,
-            _watched: stop.drop_guard(),
+            watched: client.map(Watched::begin),
             _forwards: forwards,
             _players: players,
             _receiver: receiver,
@@ -225,10 +214,7 @@ impl ExistingStack {
     /// Why the stack cannot be relied on any more, none while it can.
     #[must_use]
     pub fn died(&self) -> Option<String> {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.watched.as_ref()?.trouble()
     }
 }
 
@@ -258,11 +244,9 @@ async fn client(context: &str, kubeconfig: Option<PathBuf>) -> Result<kube::Clie
         context: Some(context.to_owned()),
         ..KubeConfigOptions::default()
     };
-    let config = kube::Config::from_custom_kubeconfig(read, &options)
+    connected(read, &options)
         .await
-        .map_err(|error| Failure::Environment(format!("{error}: the context {context} cannot be used")))?;
-    kube::Client::try_from(config)
-        .map_err(|error| Failure::Environment(format!("{error}: the context {context} cannot be used")))
+        .map_err(|why| Failure::Environment(format!("{why}: the context {context} cannot be used")))
 }
 
 /// Ports of loopback that lead to what the tree declares, as far as it runs there.

@@ -314,15 +314,6 @@ impl LocalWorkshop {
         }
     }
 
-    /// The same workshop for one case.
-    pub(super) fn of_case(&self, case: &str, artifacts: &Path) -> Self {
-        Self {
-            folder: self.grounds.folder.join("clones").join(file_name(case)),
-            artifacts: artifacts.to_owned(),
-            ..self.clone()
-        }
-    }
-
     async fn start_prometheus(&self, mut clone: PrometheusClone) -> Result<RunningPrometheus, Failure> {
         let (name, artifacts) = self.grounds.unique(&self.artifacts, &clone.name);
         let folder = self.folder.join(name);
@@ -526,7 +517,11 @@ impl LocalWorkshop {
 
 impl Workshop for LocalWorkshop {
     fn for_case(&self, case: &str, artifacts: &Path) -> Arc<dyn Workshop> {
-        Arc::new(self.of_case(case, artifacts))
+        Arc::new(Self {
+            folder: self.grounds.folder.join("clones").join(file_name(case)),
+            artifacts: artifacts.to_owned(),
+            ..self.clone()
+        })
     }
 
     fn prometheus(

@@ -563,7 +563,7 @@ async fn apply(client: &Client, resources: &Resources, object: Value) -> Result<
 }
 
 /// An error's words with those of what lies below it.
-fn words(error: &dyn std::error::Error) -> String {
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut below = error.source();
     while let Some(source) = below {
@@ -577,7 +577,7 @@ fn words(error: &dyn std::error::Error) -> String {
 }
 
 /// Whether it may go away by itself: the server is busy, or a webhook does not answer yet.
-fn passes(status: &Status) -> bool {
+pub(crate) fn passes(status: &Status) -> bool {
     status.code == 429 || status.code >= 500
 }
 

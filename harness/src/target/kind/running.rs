@@ -6,21 +6,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::clients::Clients;
 use super::cluster::Held;
 use super::played::OF_SERVICE;
 use super::reach::{ADDED, Door, NAMESPACE, Reach};
+use super::watched::Watched;
 use super::{ClusterRequest, KindTarget, apply, played, reach};
 use crate::component::cluster::Cluster;
 use crate::component::receiver::ReceiverServer;
@@ -40,22 +40,16 @@ use crate::target::workshop::{Data, Grounds, LocalWorkshop};
 use crate::target::{TargetError, UpRequest};
 use crate::units::format_duration;
 
-/// How many times as long as on processes a case may take: a clone that is up in a second as a process is a pod
-/// after a quarter of a minute, since an operator makes it and a probe finds it ready.
+/// How many times as long as on processes a case may take: beside the stack itself, a cluster's own parts and its
+/// operators are at work on the machine.
 const PATIENCE: u32 = 4;
-/// How often it is looked whether the cluster is as it was.
-const LOOK: Duration = Duration::from_secs(2);
-/// How long the API server may not answer before the cluster counts as gone.
-const SILENT: Duration = Duration::from_secs(20);
 
 /// A running stack in a cluster.
 #[derive(Debug)]
 pub struct KindStack {
     stack: Stack,
     shapes: Arc<Shapes>,
-    /// What was seen of the cluster's end.
-    trouble: Arc<Mutex<Option<String>>>,
-    _watched: DropGuard,
+    watched: Watched,
     _players: Players,
     _receiver: ReceiverServer,
     target: KindTarget,
@@ -115,7 +109,7 @@ impl KindStack {
         let executables = local::executables(&acquired)?;
         let cluster = ClusterRequest {
             stack: name,
-            config: reach::config(target.runs()),
+            config: reach::config(),
         };
         let held = target
             .cluster(cluster, &progress, &cancel)
@@ -220,22 +214,10 @@ impl KindStack {
             up: took,
             workshop: Arc::new(workshop),
         };
-        let stop = CancellationToken::new();
-        let trouble = Arc::new(Mutex::new(None));
-        tokio::spawn({
-            let (stop, trouble) = (stop.clone(), Arc::clone(&trouble));
-            async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = watch(client, trouble) => {}
-                }
-            }
-        });
         Ok(Self {
             stack,
             shapes,
-            trouble,
-            _watched: stop.drop_guard(),
+            watched: Watched::begin(client),
             _players: players,
             _receiver: receiver,
             target,
@@ -261,10 +243,7 @@ impl KindStack {
     /// Why the cluster cannot be relied on any more, none while it can.
     #[must_use]
     pub fn died(&self) -> Option<String> {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.watched.trouble()
     }
 
     /// How long the making of its cluster took; none where it was there.
@@ -301,7 +280,7 @@ fn failure(error: super::KindTargetError) -> Failure {
     }
 }
 
-pub(in crate::target) fn unanswered(what: &str, error: &kube::Error) -> Failure {
+fn unanswered(what: &str, error: &kube::Error) -> Failure {
     Failure::Environment(format!("{error}: the API server does not list {what}"))
 }
 
@@ -457,42 +436,6 @@ fn changed(reach: &Reach) -> Vec<ChangedValue> {
             "what is watched and notified is played outside of the cluster",
         ),
     ]
-}
-
-/// Looks until it is stopped whether the cluster is as it was: its node ready, and no container of the stack
-/// started again.
-pub(in crate::target) async fn watch(client: Client, trouble: Arc<Mutex<Option<String>>>) {
-    let nodes: Api<Node> = Api::all(client);
-    let mut answered = Instant::now();
-    let mut looks = tokio::time::interval(LOOK);
-    loop {
-        looks.tick().await;
-        let seen = match nodes.list(&ListParams::default()).await {
-            Ok(nodes) => {
-                answered = Instant::now();
-                nodes.iter().find_map(not_ready)
-            }
-            Err(error) if answered.elapsed() > SILENT => Some(format!(
-                "{error}: the cluster's API server has not answered for {}",
-                format_duration(answered.elapsed())
-            )),
-            Err(_) => None,
-        };
-        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-    }
-}
-
-/// Why a node is not ready, none where it is.
-fn not_ready(node: &Node) -> Option<String> {
-    let conditions = node.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
-    (ready.status != "True").then(|| {
-        format!(
-            "node {} is not ready: {}",
-            node.name_any(),
-            ready.message.as_deref().unwrap_or("it does not say why")
-        )
-    })
 }
 
 #[cfg(test)]

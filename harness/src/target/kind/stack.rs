@@ -90,8 +90,8 @@ pub enum StackError {
     Interrupted,
 }
 
-/// Brings the tree of the project at `root`, with these edits made, up in a cluster and waits until all of it is ready. `seed` is that of the
-/// passwords that a cluster without them gets.
+/// Brings the tree of the project at `root`, with these edits made, up in a cluster and waits until all of it is
+/// ready. `seed` is that of the passwords that a cluster without them gets.
 pub async fn bring_up(
     held: &Held,
     (root, edits): (&Path, &[Edit]),
@@ -251,10 +251,20 @@ pub(super) async fn client(kubeconfig: &Path) -> Result<kube::Client, StackError
         why,
     };
     let read = Kubeconfig::read_from(kubeconfig).map_err(|error| unusable(error.to_string()))?;
-    let config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+    connected(read, &KubeConfigOptions::default())
         .await
-        .map_err(|error| unusable(error.to_string()))?;
-    kube::Client::try_from(config).map_err(|error| unusable(error.to_string()))
+        .map_err(unusable)
+}
+
+/// A client of what a kubeconfig leads to.
+pub(in crate::target) async fn connected(
+    read: Kubeconfig,
+    options: &KubeConfigOptions,
+) -> Result<kube::Client, String> {
+    let config = kube::Config::from_custom_kubeconfig(read, options)
+        .await
+        .map_err(|error| error.to_string())?;
+    kube::Client::try_from(config).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn controller(object: &Value) -> Option<&Value> {
 }
 
 /// The text at a pointer, empty where there is none.
-pub(in crate::target::kind) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
