@@ -24,8 +24,8 @@ use crate::report::{MutantOutcome, MutantReport, MutationReport};
 use crate::runner::{Runner, Shared};
 use crate::seed::Seed;
 use crate::session::runs_folder;
-use crate::shapes::Shapes;
-use crate::stack::{Capability, Stack};
+use crate::stack::Capability;
+use crate::target::brought::Brought;
 use crate::target::kind::running::{KindRequest, KindStack};
 use crate::target::kind::{KindTarget, cluster_name};
 use crate::target::local::LocalStack;
@@ -180,14 +180,13 @@ async fn one(
             .map(Brought::Kind),
     }
     .map_err(|error| format!("the stack did not come up: {error}"))?;
-    let shapes = stack.shapes().unwrap_or_else(|| project.shapes.clone());
     let stack = Arc::new(stack);
     let watched = stack.clone();
     let runner = Runner::new(
         Shared {
             contract: project.contract.clone(),
             tree,
-            shapes,
+            shapes: stack.shapes(),
             fixtures: project.fixtures(),
             stack: Arc::new(stack.stack()),
             seed: options.seed,
@@ -203,7 +202,8 @@ async fn one(
     drop(runner);
     let missed = stack.missed_drifts();
     if let Some(stack) = Arc::into_inner(stack) {
-        stack.down().await;
+        // The next mutant has the cluster.
+        stack.leave().await;
     }
     let _ = std::fs::remove_dir_all(&folder);
     if let Some(drift) = missed.first() {
@@ -212,51 +212,6 @@ async fn one(
         ));
     }
     Ok((outcome.report.verdict, outcome.report.reason))
-}
-
-/// What a mutant's stack was brought up as.
-enum Brought {
-    Local(Box<LocalStack>),
-    Kind(Box<KindStack>),
-}
-
-impl Brought {
-    fn stack(&self) -> Stack {
-        match self {
-            Self::Local(stack) => stack.stack(),
-            Self::Kind(stack) => stack.stack(),
-        }
-    }
-
-    fn shapes(&self) -> Option<Arc<Shapes>> {
-        match self {
-            Self::Local(_) => None,
-            Self::Kind(stack) => Some(stack.shapes()),
-        }
-    }
-
-    fn died(&self) -> Option<String> {
-        match self {
-            Self::Local(stack) => stack.died(),
-            Self::Kind(stack) => stack.died(),
-        }
-    }
-
-    fn missed_drifts(&self) -> Vec<Edit> {
-        match self {
-            Self::Local(stack) => stack.missed_drifts(),
-            // Mutants with drifts are not run in a cluster.
-            Self::Kind(_) => Vec::new(),
-        }
-    }
-
-    async fn down(self) {
-        match self {
-            Self::Local(stack) => stack.down().await,
-            // The next mutant has the cluster.
-            Self::Kind(stack) => drop(stack),
-        }
-    }
 }
 
 /// Whether a mutant can be made there, said where not: nobody stands between a cluster's operators and its servers.

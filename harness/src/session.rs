@@ -26,6 +26,7 @@ use crate::runner::{Died, Outcome, Runner, Shared, calibrate, machine, report_of
 use crate::seed::Seed;
 use crate::shapes::Shapes;
 use crate::stack::{Capability, ComponentInfo, Stack};
+use crate::target::brought::Brought;
 use crate::target::existing::{Existing, ExistingStack};
 use crate::target::kind::KindTarget;
 use crate::target::kind::running::{KindRequest, KindStack};
@@ -121,22 +122,10 @@ pub struct Session {
 #[derive(Debug)]
 struct Running {
     runner: Runner,
-    own: Own,
+    /// What it brought up and takes down; nothing where it uses a warm stack.
+    own: Option<Arc<Brought>>,
     /// Whether every server was downloaded or built for this run.
     cold: bool,
-}
-
-/// What a run brought up and takes down.
-#[derive(Debug)]
-enum Own {
-    /// Nothing: it uses a warm stack.
-    Nothing,
-    /// Processes.
-    Local(Arc<LocalStack>),
-    /// A cluster, or what it put into one that was there.
-    Kind(Arc<KindStack>),
-    /// Nothing of the stack, and what leads to it.
-    Existing(Arc<ExistingStack>),
 }
 
 /// What comes up before a run's cases begin.
@@ -144,10 +133,25 @@ struct Up {
     stack: Stack,
     /// What cases are told of the watched services.
     shapes: Arc<Shapes>,
-    own: Own,
+    own: Option<Arc<Brought>>,
     died: Died,
     /// Whether every server was downloaded or built for this run.
     cold: bool,
+}
+
+impl Up {
+    /// What a run has brought up for itself.
+    fn own(brought: Brought, cold: bool) -> Self {
+        let own = Arc::new(brought);
+        let watched = Arc::clone(&own);
+        Self {
+            stack: own.stack(),
+            shapes: own.shapes(),
+            own: Some(own),
+            died: Arc::new(move || watched.died()),
+            cold,
+        }
+    }
 }
 
 /// A stack that did not come up: the verdict of every case, and why.
@@ -296,7 +300,7 @@ impl Session {
             return Ok(Up {
                 stack: attached.stack,
                 shapes: project.shapes.clone(),
-                own: Own::Nothing,
+                own: None,
                 died: attached.died,
                 cold: false,
             });
@@ -304,17 +308,7 @@ impl Session {
         let request = Self::request(project, options, folder, progress, cancel).await;
         let cold = made_all(&request);
         match LocalStack::up(request).await {
-            Ok(up) => {
-                let own = Arc::new(up);
-                let watched = own.clone();
-                Ok(Up {
-                    stack: own.stack(),
-                    shapes: project.shapes.clone(),
-                    own: Own::Local(own),
-                    died: Arc::new(move || watched.died()),
-                    cold,
-                })
-            }
+            Ok(up) => Ok(Up::own(Brought::Local(Box::new(up)), cold)),
             Err(error) => Err(Broken::at_start(error, folder).await),
         }
     }
@@ -343,17 +337,7 @@ impl Session {
             edits: Vec::new(),
         };
         match KindStack::up(target, request).await {
-            Ok(up) => {
-                let own = Arc::new(up);
-                let watched = own.clone();
-                Ok(Up {
-                    stack: own.stack(),
-                    shapes: own.shapes(),
-                    own: Own::Kind(own),
-                    died: Arc::new(move || watched.died()),
-                    cold,
-                })
-            }
+            Ok(up) => Ok(Up::own(Brought::Kind(Box::new(up)), cold)),
             Err(error) => Err(Broken::at_start(error, folder).await),
         }
     }
@@ -368,17 +352,7 @@ impl Session {
     ) -> Result<Up, Broken> {
         let request = Self::request(project, options, folder, progress, cancel).await;
         match ExistingStack::up(options.existing.clone(), request).await {
-            Ok(up) => {
-                let own = Arc::new(up);
-                let watched = own.clone();
-                Ok(Up {
-                    stack: own.stack(),
-                    shapes: own.shapes(),
-                    own: Own::Existing(own),
-                    died: Arc::new(move || watched.died()),
-                    cold: false,
-                })
-            }
+            Ok(up) => Ok(Up::own(Brought::Existing(Box::new(up)), false)),
             Err(error) => Err(Broken::from_target(&error)),
         }
     }
@@ -462,22 +436,10 @@ impl Session {
             // The runner shares the stack; it has to go before the stack can be taken down whole.
             drop(running.runner);
             self.progress.step("stack", "taking it down");
-            match running.own {
-                Own::Nothing => {}
-                // Dropping it closes what leads to the stack.
-                Own::Existing(own) => drop(own),
-                Own::Local(own) => {
-                    if let Some(own) = Arc::into_inner(own) {
-                        own.down().await;
-                    }
-                }
-                Own::Kind(own) => {
-                    if let Some(own) = Arc::into_inner(own)
-                        && let Err(why) = own.down().await
-                    {
-                        self.progress.step("stack", why);
-                    }
-                }
+            if let Some(own) = running.own.and_then(Arc::into_inner)
+                && let Err(why) = own.down().await
+            {
+                self.progress.step("stack", why);
             }
         }
         // A folder that is left behind is found and removed by the next run.

@@ -1,6 +1,7 @@
 //! Where a stack runs. A target brings a [`Stack`](crate::stack::Stack) up from the deploy tree and
 //! takes it down again, whatever happens to the run.
 
+pub mod brought;
 mod clock;
 mod clones;
 pub mod existing;

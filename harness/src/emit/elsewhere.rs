@@ -114,6 +114,14 @@ pub trait Elsewhere: Sized {
     fn shared(self, share: Share, seed: Seed) -> Self;
 }
 
+/// Whether so many generators can share so many things.
+fn shareable(pods: u16, count: u64, what: &'static str) -> Result<(), ElsewhereError> {
+    if count < u64::from(pods) {
+        return Err(ElsewhereError::TooMany { pods, count, what });
+    }
+    Ok(())
+}
+
 /// `--name=value`, which no value can be taken for another option in.
 fn option(name: &str, value: impl fmt::Display) -> String {
     format!("--{name}={value}")

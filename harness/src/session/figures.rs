@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Own, Running, Session};
+use super::{Running, Session};
 use crate::finding::Figure;
 use crate::runner::{Outcome, machine};
+use crate::target::brought::Brought;
 
 mod emission;
 
@@ -18,55 +19,53 @@ pub(super) async fn all(session: &Session, outcomes: &[Outcome]) -> Vec<Figure> 
     let took = session.clock.elapsed();
     if let Ok(Running {
         runner,
-        own: Own::Local(_),
+        own: Some(own),
         cold,
-        ..
     }) = &session.state
     {
         let mut seconds = |what: &str, promise: &str, value: Duration| {
             figures.extend(at_most(session, what, promise, value));
         };
         let stack = &runner.shared().stack;
-        if stack.elasticsearch.is_some() {
-            seconds("whole stack ready", "harness-up-whole", stack.up);
-        } else {
-            seconds("stack ready", "harness-up", stack.up);
-        }
-        match cold {
-            // With what came before the program: a newcomer waits for cargo, too.
-            true if whole => seconds(
-                "cold first run, compiling included",
-                "harness-cold-run",
-                machine::process_age().unwrap_or(took),
-            ),
-            false if whole => seconds("core profile", "harness-core-profile", took),
-            _ => {}
-        }
-        if whole {
-            figures.extend(emission::all(session).await);
-        }
-    }
-    if let Ok(Running {
-        own: Own::Kind(own), ..
-    }) = &session.state
-    {
-        let mut seconds = |what: &str, promise: &str, value: Duration| {
-            figures.extend(at_most(session, what, promise, value));
-        };
-        seconds("stack ready in its cluster", "harness-kind-up", own.stack().up);
-        match own.made_in() {
-            Some(made) => {
-                seconds("cluster ready", "harness-kind-cluster", made);
+        match own.as_ref() {
+            Brought::Local(_) => {
+                if stack.elasticsearch.is_some() {
+                    seconds("whole stack ready", "harness-up-whole", stack.up);
+                } else {
+                    seconds("stack ready", "harness-up", stack.up);
+                }
+                match cold {
+                    // With what came before the program: a newcomer waits for cargo, too.
+                    true if whole => seconds(
+                        "cold first run, compiling included",
+                        "harness-cold-run",
+                        machine::process_age().unwrap_or(took),
+                    ),
+                    false if whole => seconds("core profile", "harness-core-profile", took),
+                    _ => {}
+                }
                 if whole {
-                    seconds("core profile on kind", "harness-kind-core-profile", took);
+                    figures.extend(emission::all(session).await);
                 }
             }
-            None if whole => seconds(
-                "core profile on a cluster that was there",
-                "harness-kind-core-reused",
-                took,
-            ),
-            None => {}
+            Brought::Kind(own) => {
+                seconds("stack ready in its cluster", "harness-kind-up", stack.up);
+                match own.made_in() {
+                    Some(made) => {
+                        seconds("cluster ready", "harness-kind-cluster", made);
+                        if whole {
+                            seconds("core profile on kind", "harness-kind-core-profile", took);
+                        }
+                    }
+                    None if whole => seconds(
+                        "core profile on a cluster that was there",
+                        "harness-kind-core-reused",
+                        took,
+                    ),
+                    None => {}
+                }
+            }
+            Brought::Existing(_) => {}
         }
     }
     figures.extend(memory(session));

@@ -32,6 +32,7 @@ use crate::emit::player::Players;
 use crate::mutant::Edit;
 use crate::progress::Progress;
 use crate::render::{Addresses, Endpoint, RenderError};
+use crate::shapes::Shapes;
 use crate::stack::{Capability, ComponentInfo, Missing, PrometheusClone, RuleSet, Scrapes, Stack, Workshop};
 use crate::units::format_duration;
 
@@ -224,6 +225,12 @@ impl LocalStack {
     #[must_use]
     pub fn stack(&self) -> Stack {
         self.stack.clone()
+    }
+
+    /// What the watched services are played as.
+    #[must_use]
+    pub fn shapes(&self) -> Arc<Shapes> {
+        Arc::clone(&self.grounds.shapes)
     }
 
     /// Why the shared servers cannot be relied on any more, none while they run: one has ended, or

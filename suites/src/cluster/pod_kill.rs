@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use harness::case::{Case, EVERYTHING};
 use harness::mutant::{Edit, Mutant};
-use harness::stack::Capability;
 use harness::verdict::Level;
 use serde_json::json;
 
 use super::PROFILES;
-use super::survival::{Blow, run};
+use super::survival::{Blow, NEEDS, run};
 
 /// The case.
 pub(super) fn case() -> Case {
@@ -18,14 +17,7 @@ pub(super) fn case() -> Case {
         claim: "a killed pod of any workload is replaced and ready within its bound, and nothing acknowledged is lost",
         level: Level::Must,
         promises: &["deploy-recovery", "metrics-recovery"],
-        needs: &[
-            Capability::Cluster,
-            Capability::Prometheus,
-            Capability::Elasticsearch,
-            Capability::Loki,
-            Capability::Collector,
-            Capability::Jaeger,
-        ],
+        needs: NEEDS,
         profiles: PROFILES,
         excludes: &[EVERYTHING],
         disturbs: Some("kills a pod of every workload and writes documents, lines and traces"),

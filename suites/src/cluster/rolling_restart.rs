@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use harness::case::{Case, EVERYTHING};
 use harness::mutant::{Edit, Mutant};
-use harness::stack::Capability;
 use harness::verdict::Level;
 use serde_json::json;
 
 use super::PROFILES;
 use super::pod_kill::elasticsearch_forgets;
-use super::survival::{Blow, run};
+use super::survival::{Blow, NEEDS, run};
 
 /// The case.
 pub(super) fn case() -> Case {
@@ -19,14 +18,7 @@ pub(super) fn case() -> Case {
         claim: "every workload comes through a rolling restart within its bound, and nothing acknowledged is lost",
         level: Level::Must,
         promises: &["update-zero-downtime", "deploy-recovery", "metrics-recovery"],
-        needs: &[
-            Capability::Cluster,
-            Capability::Prometheus,
-            Capability::Elasticsearch,
-            Capability::Loki,
-            Capability::Collector,
-            Capability::Jaeger,
-        ],
+        needs: NEEDS,
         profiles: PROFILES,
         excludes: &[EVERYTHING],
         disturbs: Some("restarts every workload and writes documents, lines and traces"),

@@ -18,6 +18,7 @@ use harness::emit::ledger::Reconciliation;
 use harness::emit::logs::records::{Key, Record, reconcile};
 use harness::emit::logs::{Destination, Load, Outcome, send};
 use harness::finding::{Finding, Findings};
+use harness::stack::Capability;
 use harness::units::format_duration;
 use harness::verdict::Verdict;
 use harness::wait::{Look, Wait};
@@ -42,6 +43,16 @@ const ANSWERS: Duration = Duration::from_secs(120);
 const REMEMBERED: &str = "up[10m]";
 /// Lines of a page when all are read back.
 const PAGE: usize = 2_000;
+
+/// What a stack has to have for it: the cluster, and every store with what writes to it.
+pub(super) const NEEDS: &[Capability] = &[
+    Capability::Cluster,
+    Capability::Prometheus,
+    Capability::Elasticsearch,
+    Capability::Loki,
+    Capability::Collector,
+    Capability::Jaeger,
+];
 
 /// What happens to a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

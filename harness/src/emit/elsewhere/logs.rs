@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Elsewhere, ElsewhereError, Share, lasting, named, option};
+use super::{Elsewhere, ElsewhereError, Share, lasting, named, option, shareable};
 use crate::emit::logs::options::LogsOptions;
 use crate::seed::Seed;
 
@@ -15,14 +15,8 @@ impl Elsewhere for LogsOptions {
         if self.files.is_some() {
             return Err(ElsewhereError::Here("files"));
         }
-        match self.count {
-            Some(count) if count < u64::from(pods) => Err(ElsewhereError::TooMany {
-                pods,
-                count,
-                what: "records",
-            }),
-            _ => Ok(()),
-        }
+        self.count
+            .map_or(Ok(()), |count| shareable(pods, count, "records"))
     }
 
     fn arguments(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Elsewhere, ElsewhereError, Share, option};
+use super::{Elsewhere, ElsewhereError, Share, option, shareable};
 use crate::emit::metrics::{Label, MetricsOptions};
 use crate::seed::Seed;
 
@@ -18,14 +18,7 @@ impl Elsewhere for MetricsOptions {
         if self.backfill.is_some() {
             return Err(ElsewhereError::Here("backfill"));
         }
-        if self.series < u64::from(pods) {
-            return Err(ElsewhereError::TooMany {
-                pods,
-                count: self.series,
-                what: "series",
-            });
-        }
-        Ok(())
+        shareable(pods, self.series, "series")
     }
 
     fn arguments(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Elsewhere, ElsewhereError, Share, lasting, named, option};
+use super::{Elsewhere, ElsewhereError, Share, lasting, named, option, shareable};
 use crate::emit::traces::options::TracesOptions;
 use crate::seed::Seed;
 
@@ -21,14 +21,8 @@ impl Elsewhere for TracesOptions {
         if self.ledger.is_some() {
             return Err(ElsewhereError::Here("ledger"));
         }
-        match self.traces {
-            Some(count) if count < u64::from(pods) => Err(ElsewhereError::TooMany {
-                pods,
-                count,
-                what: "traces",
-            }),
-            _ => Ok(()),
-        }
+        self.traces
+            .map_or(Ok(()), |count| shareable(pods, count, "traces"))
     }
 
     fn arguments(&self) -> Vec<String> {
