@@ -26,6 +26,7 @@ use crate::progress::{self, Progress};
 use crate::project::{Places, Project, ProjectError};
 use crate::runner::plan::{PlanError, Selection, select};
 use crate::seed::Seed;
+use crate::target::TargetName;
 use crate::verdict::Exit;
 
 /// Proves that the monitoring stack keeps its promises.
@@ -56,7 +57,7 @@ enum Command {
     /// Lists what is there, what is missing, why, and how to get it
     Doctor(doctor::DoctorArgs),
     /// Obtains the servers' binaries without running anything
-    Acquire,
+    Acquire(doctor::AcquireArgs),
     /// Lists the cases
     List(list::ListArgs),
     /// Lists the promises and the cases that check them
@@ -114,6 +115,28 @@ struct ReportArgs {
     #[arg(long, value_name = "HEX")]
     seed: Option<Seed>,
 }
+
+/// Which images, where servers run in containers.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "With --target containers")]
+struct ImageArgs {
+    /// Image of a server in place of the tree's, with its tag; once for each server
+    #[arg(long = "image", value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+impl ImageArgs {
+    /// The images; an error where nothing runs in containers.
+    fn checked(self, target: TargetName) -> Result<Vec<String>, CliError> {
+        if target != TargetName::Containers && !self.images.is_empty() {
+            return Err(CliError::Usage(
+                "--image says what a server's container is made of: give it with --target containers".to_owned(),
+            ));
+        }
+        Ok(self.images)
+    }
+}
+
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -207,7 +230,7 @@ async fn dispatch(command: Command, shell: &Shell) -> Result<Exit, CliError> {
         Command::Keep(args) => warm::keep(args, shell).await,
         Command::Mutate(args) => Box::pin(mutate::mutate(args, shell)).await,
         Command::Doctor(args) => doctor::doctor(&args, shell).await,
-        Command::Acquire => doctor::acquire(shell).await,
+        Command::Acquire(args) => doctor::acquire(&args, shell).await,
         Command::List(args) => Ok(list::list(&args, shell)),
         Command::Coverage => coverage::coverage(shell),
         Command::Check => check::check(shell),

@@ -26,6 +26,7 @@ use crate::seed::Seed;
 use crate::session::runs_folder;
 use crate::stack::Capability;
 use crate::target::brought::Brought;
+use crate::target::containers::Images;
 use crate::target::kind::running::{KindRequest, KindStack};
 use crate::target::kind::{KindTarget, cluster_name};
 use crate::target::local::LocalStack;
@@ -48,6 +49,8 @@ pub struct Options {
     pub mutants: Vec<String>,
     /// Name of the stack whose cluster the mutants run in, one after the other; processes where none is given.
     pub cluster: Option<String>,
+    /// Which servers run in containers, of which images.
+    pub images: Images,
 }
 
 /// Name of the unchanged run among the mutants of a case.
@@ -161,6 +164,7 @@ async fn one(
         tree: tree.clone(),
         shapes: project.shapes.clone(),
         acquired,
+        images: options.images.clone(),
         needs: Needs::of(std::slice::from_ref(case)),
         drifts,
         seed: options.seed,
@@ -195,6 +199,7 @@ async fn one(
             cancel: cancel.clone(),
             progress: Progress::silent(),
             died: Arc::new(move || watched.died()),
+            replay: String::new(),
         },
         1,
     );
@@ -282,6 +287,7 @@ async fn unchanged(
         tree: project.tree.clone(),
         shapes: project.shapes.clone(),
         acquired,
+        images: Images::default(),
         needs: Needs::everything(),
         drifts: Vec::new(),
         seed: options.seed,

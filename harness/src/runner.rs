@@ -62,6 +62,8 @@ pub struct Shared {
     pub progress: Progress,
     /// Whether a shared server is gone.
     pub died: Died,
+    /// What a command that replays a case says besides the case and the seed, with a space before it.
+    pub replay: String,
 }
 
 /// Runs cases on one stack.
@@ -284,7 +286,12 @@ impl Runner {
                 findings: findings.findings,
                 drawings: findings.drawings,
                 artifacts: files_below(&folder, &self.shared.report),
-                ..report_of(case, self.shared.seed, verdict, reason)
+                ..report_of(
+                    case,
+                    replay(case, self.shared.seed, &self.shared.replay),
+                    verdict,
+                    reason,
+                )
             },
             figures: findings.figures,
             needs: case.needs,
@@ -293,7 +300,7 @@ impl Runner {
 }
 
 /// The report of a case that came to `verdict` without looking at anything.
-pub(crate) fn report_of(case: &Case, seed: Seed, verdict: Verdict, reason: Option<String>) -> CaseReport {
+pub(crate) fn report_of(case: &Case, replay: String, verdict: Verdict, reason: Option<String>) -> CaseReport {
     CaseReport {
         id: case.id.to_owned(),
         area: case.area().to_owned(),
@@ -307,8 +314,13 @@ pub(crate) fn report_of(case: &Case, seed: Seed, verdict: Verdict, reason: Optio
         findings: Vec::new(),
         drawings: Vec::new(),
         artifacts: Vec::new(),
-        replay: format!("cargo conform run --case {} --seed {seed}", case.id),
+        replay,
     }
+}
+
+/// The command that replays a case.
+pub(crate) fn replay(case: &Case, seed: Seed, besides: &str) -> String {
+    format!("cargo conform run{besides} --case {} --seed {seed}", case.id)
 }
 
 /// A case's place among the running ones; gives it back when dropped.

@@ -22,11 +22,12 @@ use crate::project::Project;
 use crate::report::{
     CaseReport, ProfileOutcome, ProfileResult, Report, ReportError, RunInfo, profile_result, promise_reports,
 };
-use crate::runner::{Died, Outcome, Runner, Shared, calibrate, machine, report_of, slow};
+use crate::runner::{Died, Outcome, Runner, Shared, calibrate, machine, replay, report_of, slow};
 use crate::seed::Seed;
 use crate::shapes::Shapes;
 use crate::stack::{Capability, ComponentInfo, Stack};
 use crate::target::brought::Brought;
+use crate::target::containers::{self, CONTAINED, ContainersError, Images};
 use crate::target::existing::{Existing, ExistingStack};
 use crate::target::kind::KindTarget;
 use crate::target::kind::running::{KindRequest, KindStack};
@@ -56,6 +57,8 @@ pub struct Options {
     pub target: TargetName,
     /// Which stack, where somebody else runs it.
     pub existing: Existing,
+    /// Images that servers run in instead of the tree's, where they run in containers.
+    pub images: Vec<String>,
     /// The report's folder.
     pub report: PathBuf,
     /// Cases side by side, at most.
@@ -72,6 +75,17 @@ pub struct Options {
 }
 
 impl Options {
+    /// What a command that replays a case says besides the case and the seed.
+    fn replay(&self) -> String {
+        let target = match self.target {
+            TargetName::Local => String::new(),
+            other => format!(" --target {}", other.name()),
+        };
+        let images = self.images.iter().map(|image| format!(" --image {image}"));
+        let existing = self.existing.arguments();
+        std::iter::once(target).chain(images).chain(existing).collect()
+    }
+
     fn whole(&self, cases: usize) -> bool {
         cases == self.profile_cases
     }
@@ -214,6 +228,9 @@ impl Session {
         }
         let up = match options.target {
             TargetName::Local => Box::pin(Self::local(project, options, folder, progress, cancel)).await,
+            TargetName::Containers => {
+                Box::pin(Self::containers(project, options, folder, progress, cancel)).await
+            }
             TargetName::Kind => Box::pin(Self::kind(project, options, folder, progress, cancel)).await,
             TargetName::Existing => {
                 Box::pin(Self::existing(project, options, folder, progress, cancel)).await
@@ -238,6 +255,7 @@ impl Session {
             cancel: cancel.clone(),
             progress: progress.clone(),
             died,
+            replay: options.replay(),
         };
         Ok(Running {
             runner: Runner::new(shared, options.side_by_side),
@@ -258,10 +276,23 @@ impl Session {
             .catalog
             .acquire(&options.needs.components(), &cache_folder(), progress, cancel)
             .await;
+        Self::request_of(project, options, (acquired, Images::default()), folder, progress, cancel)
+    }
+
+    /// The same with what was acquired.
+    fn request_of(
+        project: &Project,
+        options: &Options,
+        (acquired, images): (Acquisition, Images),
+        folder: &std::path::Path,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> UpRequest {
         UpRequest {
             tree: project.tree.clone(),
             shapes: project.shapes.clone(),
             acquired: Arc::new(acquired),
+            images,
             needs: options.needs.clone(),
             drifts: Vec::new(),
             seed: options.seed,
@@ -309,6 +340,27 @@ impl Session {
         let cold = made_all(&request);
         match LocalStack::up(request).await {
             Ok(up) => Ok(Up::own(Brought::Local(Box::new(up)), cold)),
+            Err(error) => Err(Broken::at_start(error, folder).await),
+        }
+    }
+
+    /// Servers in containers.
+    async fn containers(
+        project: &Project,
+        options: &Options,
+        folder: &std::path::Path,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Up, Broken> {
+        let acquired = in_containers(project, &options.images, &options.needs, progress, cancel)
+            .await
+            .map_err(|error| Broken {
+                verdict: Verdict::Environment,
+                reason: error.to_string(),
+            })?;
+        let request = Self::request_of(project, options, acquired, folder, progress, cancel);
+        match LocalStack::up(request).await {
+            Ok(up) => Ok(Up::own(Brought::Local(Box::new(up)), false)),
             Err(error) => Err(Broken::at_start(error, folder).await),
         }
     }
@@ -361,7 +413,7 @@ impl Session {
     pub async fn run(&self, case: &Case) -> Outcome {
         match &self.state {
             Ok(running) => running.runner.run(case).await,
-            Err(broken) => broken.outcome(case, self.options.seed),
+            Err(broken) => broken.outcome(case, &self.options),
         }
     }
 
@@ -371,7 +423,7 @@ impl Session {
             Ok(running) => running.runner.run_all(cases).await,
             Err(broken) => cases
                 .iter()
-                .map(|case| broken.outcome(case, self.options.seed))
+                .map(|case| broken.outcome(case, &self.options))
                 .collect(),
         }
     }
@@ -449,6 +501,33 @@ impl Session {
     }
 }
 
+/// What cases need, servers from their images and the rest as processes; what killed runs left goes first.
+pub(crate) async fn in_containers(
+    project: &Project,
+    named: &[String],
+    needs: &Needs,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<(Acquisition, Images), ContainersError> {
+    let chosen = containers::chosen(&project.catalog, named)?;
+    for image in containers::sweep(&runs_folder()).await? {
+        progress.step("containers", format!("removed what a dead run left: one of {image}"));
+    }
+    containers::mark(&runs_folder())?;
+    let (contained, processes): (Vec<&str>, Vec<&str>) = needs
+        .components()
+        .into_iter()
+        .partition(|component| CONTAINED.contains(component));
+    let (mut acquired, images) = containers::acquire(&project.catalog, &chosen, &contained, progress).await?;
+    acquired.extend(
+        project
+            .catalog
+            .acquire(&processes, &cache_folder(), progress, cancel)
+            .await,
+    );
+    Ok((acquired, images))
+}
+
 /// Whether every server was downloaded or built for this run.
 fn made_all(request: &UpRequest) -> bool {
     request.acquired.values().flatten().all(|one| one.made)
@@ -476,9 +555,10 @@ impl Broken {
         }
     }
 
-    fn outcome(&self, case: &Case, seed: Seed) -> Outcome {
+    fn outcome(&self, case: &Case, options: &Options) -> Outcome {
+        let replay = replay(case, options.seed, &options.replay());
         Outcome {
-            report: report_of(case, seed, self.verdict, Some(self.reason.clone())),
+            report: report_of(case, replay, self.verdict, Some(self.reason.clone())),
             figures: Vec::new(),
             needs: case.needs,
         }

@@ -4,6 +4,7 @@
 pub mod brought;
 mod clock;
 mod clones;
+pub mod containers;
 pub mod existing;
 mod failure;
 mod folder;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use containers::Images;
 use needs::Needs;
 
 use crate::catalog::Acquisition;
@@ -38,6 +40,8 @@ use crate::shapes::Shapes;
 pub enum TargetName {
     /// Real server binaries as child processes on loopback.
     Local,
+    /// The same with servers in containers of their images.
+    Containers,
     /// A kind cluster of one node on this machine's container engine.
     Kind,
     /// A stack that somebody else runs.
@@ -50,6 +54,7 @@ impl TargetName {
     pub fn name(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Containers => "containers",
             Self::Kind => "kind",
             Self::Existing => "existing",
         }
@@ -65,6 +70,8 @@ pub struct UpRequest {
     pub shapes: Arc<Shapes>,
     /// The servers' binaries.
     pub acquired: Arc<Acquisition>,
+    /// Which of them are in images.
+    pub images: Images,
     /// What of the stack is needed; the rest is not started.
     pub needs: Needs,
     /// Drifts to put on every server after rendering.

@@ -54,6 +54,7 @@ async fn open() -> Result<Session, String> {
         seed,
         target: TargetName::Local,
         existing: Existing::default(),
+        images: Vec::new(),
         report: suites::root().join("conform-report"),
         side_by_side: usual_side_by_side(),
         warm: None,

@@ -12,6 +12,7 @@
 mod scenarios {
     mod clones;
     mod clusters;
+    mod containers;
     mod disk;
     mod emit;
     mod ends;

@@ -67,11 +67,20 @@ fn table(lines: &[DoctorLine]) -> String {
     text
 }
 
-pub(super) async fn acquire(shell: &Shell) -> Result<Exit, CliError> {
+#[derive(Debug, Args)]
+pub(super) struct AcquireArgs {
+    /// Components to obtain, by their names in the catalog [default: all of a stack]
+    #[arg(value_name = "COMPONENT")]
+    components: Vec<String>,
+}
+
+pub(super) async fn acquire(args: &AcquireArgs, shell: &Shell) -> Result<Exit, CliError> {
     let project = shell.project()?;
+    let named: Vec<&str> = args.components.iter().map(String::as_str).collect();
+    let wanted = if named.is_empty() { &COMPONENTS[..] } else { &named };
     let acquired = project
         .catalog
-        .acquire(&COMPONENTS, &cache_folder(), &shell.progress, &shell.cancel)
+        .acquire(wanted, &cache_folder(), &shell.progress, &shell.cancel)
         .await;
     for one in acquired.values().flatten() {
         print(&format!("{} {}: {}", one.component, one.version, one.origin));

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{CliError, ReportArgs, Shell, colour, print, say};
+use super::{CliError, ImageArgs, ReportArgs, Shell, colour, print, say};
 use crate::catalog::cache_folder;
 use crate::mutation::{Options, run};
 use crate::report::MutantOutcome;
 use crate::runner::plan::{Selection, select};
 use crate::seed::Seed;
-use crate::session::{indispensable, runs_folder, usual_side_by_side};
+use crate::session::{in_containers, indispensable, runs_folder, usual_side_by_side};
 use crate::target::TargetName;
+use crate::target::containers::Images;
 use crate::target::needs::Needs;
 use crate::verdict::Exit;
 
@@ -33,6 +34,8 @@ pub(super) struct MutateArgs {
     #[arg(long, default_value = "default", value_name = "NAME")]
     name: String,
     #[command(flatten)]
+    images: ImageArgs,
+    #[command(flatten)]
     report: ReportArgs,
     /// Stacks side by side, at most [default: three a core]
     #[arg(long, value_name = "N")]
@@ -53,15 +56,19 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
             cases: args.cases,
         },
     )?;
-    let acquired = project
-        .catalog
-        .acquire(
-            &Needs::of(&cases).components(),
-            &cache_folder(),
-            &shell.progress,
-            &shell.cancel,
-        )
-        .await;
+    let needs = Needs::of(&cases);
+    let images = args.images.checked(args.target)?;
+    let (acquired, images) = if args.target == TargetName::Containers {
+        in_containers(&project, &images, &needs, &shell.progress, &shell.cancel)
+            .await
+            .map_err(|error| CliError::Environment(error.to_string()))?
+    } else {
+        let acquired = project
+            .catalog
+            .acquire(&needs.components(), &cache_folder(), &shell.progress, &shell.cancel)
+            .await;
+        (acquired, Images::default())
+    };
     if let [first, ..] = &indispensable(&acquired)[..] {
         return Err(CliError::Environment(first.clone()));
     }
@@ -74,6 +81,7 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
         side_by_side: args.jobs.unwrap_or_else(usual_side_by_side),
         mutants: args.mutants,
         cluster: (args.target == TargetName::Kind).then_some(args.name),
+        images,
     };
     let report = Box::pin(run(
         &project,

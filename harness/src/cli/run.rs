@@ -6,7 +6,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use url::Url;
 
-use super::{CliError, ReportArgs, SelectionArgs, Shell, colour, print, say};
+use super::{CliError, ImageArgs, ReportArgs, SelectionArgs, Shell, colour, print, say};
 use crate::case::Case;
 use crate::seed::Seed;
 use crate::session::{Options, Session, usual_side_by_side};
@@ -17,12 +17,13 @@ use crate::verdict::Exit;
 
 impl ValueEnum for TargetName {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Local, Self::Kind, Self::Existing]
+        &[Self::Local, Self::Containers, Self::Kind, Self::Existing]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(PossibleValue::new(self.name()).help(match self {
             Self::Local => "Real server binaries as child processes on loopback",
+            Self::Containers => "The same with servers in containers of their images",
             Self::Kind => "A kind cluster of one node on this machine's container engine",
             Self::Existing => "A stack that somebody else runs, found by --context or by addresses",
         }))
@@ -52,6 +53,8 @@ pub(super) struct RunArgs {
     /// Brings an own stack up even when a warm one would fit
     #[arg(long)]
     fresh: bool,
+    #[command(flatten)]
+    images: ImageArgs,
     #[command(flatten)]
     existing: ExistingArgs,
 }
@@ -143,6 +146,7 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
     let project = shell.project()?;
     let cases = args.selection.select(&shell.cases)?;
     let existing = args.existing.checked(args.target)?;
+    let images = args.images.checked(args.target)?;
     if args.target == TargetName::Existing {
         announce(&cases, &existing, shell);
     }
@@ -154,6 +158,7 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
         seed,
         target: args.target,
         existing,
+        images,
         report: args.report.report.clone(),
         side_by_side: args.jobs.unwrap_or_else(usual_side_by_side),
         warm: (!args.fresh).then_some(args.name),

@@ -21,6 +21,7 @@ use crate::seed::Seed;
 use crate::session::{indispensable, runs_folder, unavailable};
 use crate::target::TargetName;
 use crate::target::UpRequest;
+use crate::target::containers::{self, Images};
 use crate::target::needs::Needs;
 use crate::target::warm::{self, Down, Status, WarmError, WarmStack};
 use crate::units::format_duration;
@@ -120,6 +121,9 @@ pub(super) async fn up(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
             "--bare is about a kind cluster: give it with --target kind".to_owned(),
         )),
         TargetName::Local => up_local(args, shell).await,
+        TargetName::Containers => Err(CliError::Usage(
+            "containers go with their run: `conform run --target containers` starts them".to_owned(),
+        )),
         TargetName::Existing => Err(CliError::Usage(
             "a stack that somebody else runs is up: `conform run --target existing` asks it".to_owned(),
         )),
@@ -234,6 +238,7 @@ pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError
             tree: project.tree,
             shapes: project.shapes,
             acquired: Arc::new(acquired),
+            images: Images::default(),
             needs,
             drifts: Vec::new(),
             seed: args.seed,
@@ -264,8 +269,19 @@ pub(super) async fn down(args: &DownArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Success);
     }
     // One that cannot be taken down keeps none of the others.
-    let (local, clusters) = (down_every_local().await, kind::down_all().await);
-    local.and(clusters)
+    let (local, contained, clusters) = (
+        down_every_local().await,
+        down_containers().await,
+        kind::down_all().await,
+    );
+    local.and(contained).and(clusters)
+}
+
+async fn down_containers() -> Result<Exit, CliError> {
+    for image in containers::sweep(&runs_folder()).await.map_err(environment)? {
+        print(&format!("a container of {image}: removed, its run was killed"));
+    }
+    Ok(Exit::Success)
 }
 
 async fn down_every_local() -> Result<Exit, CliError> {

@@ -52,6 +52,29 @@ pub struct Existing {
     pub allow_disruptive: bool,
 }
 
+impl Existing {
+    /// The same as options of a command line, each with a space before it.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let url = |url: &Option<Url>| url.as_ref().map(Url::to_string);
+        let file = |path: &PathBuf| path.display().to_string();
+        let given = [
+            ("context", self.context.clone()),
+            ("kubeconfig", self.kubeconfig.as_ref().map(file)),
+            ("prometheus", url(&self.urls.prometheus)),
+            ("alertmanager", url(&self.urls.alertmanager)),
+            ("elasticsearch", url(&self.urls.elasticsearch)),
+            ("loki", url(&self.urls.loki)),
+        ];
+        let disruptive = self.allow_disruptive.then(|| " --allow-disruptive".to_owned());
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!(" --{name} {}", value?)))
+            .chain(disruptive)
+            .collect()
+    }
+}
+
 /// Addresses of servers, with user and password where one is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Urls {
@@ -94,6 +117,7 @@ impl ExistingStack {
             tree,
             shapes,
             acquired,
+            images: _,
             needs: _,
             drifts,
             seed,

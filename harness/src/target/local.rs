@@ -117,6 +117,7 @@ impl LocalStack {
             tree,
             shapes,
             acquired,
+            images,
             needs,
             drifts,
             seed,
@@ -141,14 +142,15 @@ impl LocalStack {
                 ))
             })?;
         let receiver_client = receiver.client()?;
-        let grounds = Arc::new(Grounds::new(
+        let grounds = Grounds::new(
             tree,
             shapes,
             executables,
             drifts,
             folder.path().to_owned(),
             cancel,
-        ));
+        );
+        let grounds = Arc::new(grounds.in_images(images, &artifacts));
         let played = Addresses {
             endpoints: played(players.endpoints()),
             receiver: Some(receiver_client.base().clone()),
@@ -375,8 +377,8 @@ async fn try_servers(
     let addresses = with_servers(played, prometheus_listen, alertmanager_listen);
     let place = |executable: &str| {
         let executable = executable.to_owned();
-        move |path, listen| Place {
-            path,
+        move |program, listen| Place {
+            program,
             folder: grounds.folder.join(&executable),
             artifacts: artifacts.join(&executable),
             executable,

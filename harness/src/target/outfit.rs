@@ -93,8 +93,7 @@ pub(super) fn cluster(
     overrides: &[Override],
 ) -> Result<Vec<Outfit<Elasticsearch>>, Failure> {
     make(repositories)?;
-    let path = grounds.executable("elasticsearch")?;
-    let home = home(&path)?;
+    let home = home(&grounds.executable("elasticsearch")?.path)?;
     let addresses = nodes
         .iter()
         .map(|_| Ok((free_address()?, free_address()?)))
@@ -433,7 +432,7 @@ impl Grounds {
         let rendered = self.drift(rendered, executable);
         let place = Place {
             executable: executable.to_owned(),
-            path: self.executable(executable)?,
+            program: self.executable(executable)?,
             folder: spot.folder.clone(),
             artifacts: spot.artifacts.clone(),
             listen,

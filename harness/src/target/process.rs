@@ -4,8 +4,13 @@
 //! kernel for SIGKILL when its parent ends (`setpriv --pdeathsig KILL`, util-linux), so that even a
 //! killed harness leaves nothing behind. The kernel sends that signal when the *thread* that started
 //! the child ends, so each child has a thread that starts it, waits for its end and reaps it.
+//!
+//! A program that is in an image runs in a container instead, and is told and asked the same things.
 
+pub(super) mod container;
 mod words;
+
+pub use container::{Image, OWNER};
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -31,7 +36,7 @@ pub struct Program {
     /// Name for messages, for example `prometheus`.
     pub name: String,
     /// The executable.
-    pub executable: PathBuf,
+    pub executable: Executable,
     /// Its arguments.
     pub arguments: Vec<String>,
     /// The folder it runs in.
@@ -42,6 +47,21 @@ pub struct Program {
     pub output: Option<PathBuf>,
     /// What it finds in its environment, beside PATH and TMPDIR.
     pub environment: Vec<(String, String)>,
+}
+
+/// What is executed.
+#[derive(Debug, Clone)]
+pub struct Executable {
+    /// The file, on this machine or in the image.
+    pub path: PathBuf,
+    /// The image that it is in; none where it is on this machine.
+    pub image: Option<Image>,
+}
+
+impl From<PathBuf> for Executable {
+    fn from(path: PathBuf) -> Self {
+        Self { path, image: None }
+    }
 }
 
 /// Why a process could not be started.
@@ -74,6 +94,8 @@ pub enum End {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+    /// Nobody can say: the container's engine no longer answers for it.
+    Unknown,
 }
 
 impl std::fmt::Display for End {
@@ -82,6 +104,7 @@ impl std::fmt::Display for End {
             Self::Code(code) => write!(f, "exited with code {code}"),
             Self::Signal(9) => f.write_str("was killed from outside by signal 9, as when memory runs out"),
             Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
+            Self::Unknown => f.write_str("is gone, and the container engine does not say how it ended"),
         }
     }
 }
@@ -113,10 +136,25 @@ impl std::fmt::Display for Obituary {
 #[derive(Debug)]
 pub struct Process {
     name: String,
-    pid: Pid,
+    /// Its process id, none in a container that ended before it was asked for it.
+    pid: Option<Pid>,
     log: PathBuf,
     log_from: u64,
     ended: watch::Receiver<Option<End>>,
+    body: Body,
+}
+
+/// What holds a process, and ends it when it is dropped.
+#[derive(Debug)]
+enum Body {
+    Child(Child),
+    Container(container::Container),
+}
+
+/// A child of this process.
+#[derive(Debug)]
+struct Child {
+    pid: Pid,
     /// True once the process was reaped; its group's number may belong to someone else from then on.
     reaped: Arc<Mutex<bool>>,
     /// Closed when the thread of the process is done.
@@ -151,6 +189,28 @@ impl Process {
                 source,
             })?,
         };
+        if let Some(image) = executable.image {
+            let contained = container::Contained {
+                name: &name,
+                image,
+                path: &executable.path,
+                arguments,
+                folder: &folder,
+                environment,
+                output: stdout,
+                error: log_file,
+            };
+            let (container, pid, ended) = container::start(contained).await?;
+            return Ok(Self {
+                name,
+                pid,
+                log,
+                log_from,
+                ended,
+                body: Body::Container(container),
+            });
+        }
+        let executable = executable.path;
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
@@ -196,26 +256,32 @@ impl Process {
         };
         Ok(Self {
             name,
-            pid,
+            pid: Some(pid),
             log,
             log_from,
             ended,
-            reaped,
-            done: Mutex::new(done),
+            body: Body::Child(Child {
+                pid,
+                reaped,
+                done: Mutex::new(done),
+            }),
         })
     }
 
-    /// Its process id.
+    /// Its process id, as this machine has it; 0 in a container that ended at once.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().unsigned_abs()
+        self.pid.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
     /// Whether the process of this id is this one or one that it started: they are in its group.
     #[must_use]
     pub fn leads(&self, id: u32) -> bool {
         let id = i32::try_from(id).ok().and_then(Pid::from_raw);
-        id == Some(self.pid) || id.is_some_and(|id| getpgid(Some(id)) == Ok(self.pid))
+        let (Some(id), Some(leader)) = (id, self.pid) else {
+            return false;
+        };
+        id == leader || getpgid(Some(id)) == Ok(leader)
     }
 
     /// Its log.
@@ -256,7 +322,7 @@ impl Process {
         let log = self.words();
         let cause = match end {
             // Who is killed from outside cannot say why; what it logged before has another reason.
-            End::Signal(_) => words::panic(&log),
+            End::Signal(_) | End::Unknown => words::panic(&log),
             End::Code(_) => words::cause(&log),
         };
         Obituary {
@@ -275,7 +341,7 @@ impl Process {
 
     /// Stops it in an orderly way: SIGTERM to its group, SIGKILL after `bound`. The end says which it was.
     pub async fn stop(&self, bound: Duration) -> End {
-        self.signal(Signal::TERM);
+        self.signal(Signal::TERM).await;
         match tokio::time::timeout(bound, self.ended()).await {
             Ok(end) => end,
             Err(_) => self.kill().await,
@@ -284,10 +350,19 @@ impl Process {
 
     /// Kills its group with SIGKILL and waits for its end.
     pub async fn kill(&self) -> End {
-        self.signal(Signal::KILL);
+        self.signal(Signal::KILL).await;
         self.ended().await
     }
 
+    async fn signal(&self, signal: Signal) {
+        match &self.body {
+            Body::Child(child) => child.signal(signal),
+            Body::Container(container) => container.signal(signal).await,
+        }
+    }
+}
+
+impl Child {
     fn signal(&self, signal: Signal) {
         let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*reaped {
@@ -298,7 +373,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for Child {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -401,7 +476,7 @@ mod tests {
     fn shell(folder: &Path, script: &str) -> Program {
         Program {
             name: "child".into(),
-            executable: "/bin/sh".into(),
+            executable: PathBuf::from("/bin/sh").into(),
             arguments: vec!["-c".into(), script.into()],
             folder: folder.to_owned(),
             log: folder.join("child.log"),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{self, Failure};
 use super::ports;
-use super::process::{End, Process, Program};
+use super::process::{End, Executable, Process, Program};
 use crate::component::ClientError;
 use crate::component::alertmanager::Alertmanager;
 use crate::component::collector::Collector;
@@ -92,7 +92,7 @@ pub(super) struct Place {
     /// Executable name, for example `prometheus`.
     pub(super) executable: String,
     /// The executable.
-    pub(super) path: PathBuf,
+    pub(super) program: Executable,
     /// Folder it runs in, with its files and data.
     pub(super) folder: PathBuf,
     /// Folder that keeps its rendered files and its log.
@@ -196,14 +196,14 @@ impl Server {
     ) -> Result<Process, Failure> {
         let Place {
             executable,
-            path,
+            program,
             folder,
             artifacts,
             listen,
         } = &self.place;
         let process = Process::start(Program {
             name: self.called(),
-            executable: path.clone(),
+            executable: program.clone(),
             arguments: self.arguments.clone(),
             folder: folder.clone(),
             log: artifacts.join(format!("{executable}.log")),
@@ -296,7 +296,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let place = Place {
             executable: "prometheus".into(),
-            path,
+            program: path.into(),
             folder: folder.join("run"),
             artifacts: folder.join("artifacts"),
             listen,

@@ -19,7 +19,8 @@ use super::failure::Failure;
 use super::folder::RunFolder;
 use super::kind::engine::Engine;
 use super::outfit::{self, Outfit, Spot};
-use super::process::{End, Process, Program};
+use super::containers::Images;
+use super::process::{End, Executable, Image, Process, Program};
 use super::server::{Place, Ready, Server};
 use super::{ports, shared};
 use crate::component::ClientError;
@@ -98,6 +99,10 @@ pub(super) struct Grounds {
     pub(super) shapes: Arc<Shapes>,
     /// Executables by name.
     pub(super) executables: IndexMap<String, PathBuf>,
+    /// The images of those that are not on this machine.
+    images: Images,
+    /// What those see of this machine.
+    seen: Vec<PathBuf>,
     pub(super) drifts: Vec<Edit>,
     /// The run's folder.
     pub(super) folder: PathBuf,
@@ -125,6 +130,8 @@ impl Grounds {
             tree,
             shapes,
             executables,
+            images: Images::default(),
+            seen: Vec::new(),
             drifts,
             folder,
             cancel,
@@ -134,14 +141,26 @@ impl Grounds {
         }
     }
 
+    /// The same with some executables in images, which see the run's folder and that of the artifacts.
+    pub(super) fn in_images(mut self, images: Images, artifacts: &Path) -> Self {
+        self.images = images;
+        self.seen = vec![self.folder.clone(), artifacts.to_owned()];
+        self
+    }
+
     /// The executable of this name.
-    pub(super) fn executable(&self, name: &str) -> Result<PathBuf, Failure> {
-        self.executables.get(name).cloned().ok_or_else(|| {
+    pub(super) fn executable(&self, name: &str) -> Result<Executable, Failure> {
+        let path = self.executables.get(name).cloned().ok_or_else(|| {
             Failure::Environment(format!(
                 "`{name}` is not among the acquired executables ({}); see the catalog",
                 self.executables.keys().cloned().collect::<Vec<_>>().join(", ")
             ))
-        })
+        })?;
+        let image = self.images.of(name).map(|reference| Image {
+            reference: reference.to_owned(),
+            folders: self.seen.clone(),
+        });
+        Ok(Executable { path, image })
     }
 
     /// Puts the drifts on a rendered server and remembers which found something.
@@ -185,7 +204,7 @@ impl Grounds {
     /// A Prometheus on a free port, rendered, drifted and written, and its client.
     pub(super) fn prometheus(
         &self,
-        place: impl FnOnce(PathBuf, std::net::SocketAddr) -> Place,
+        place: impl FnOnce(Executable, std::net::SocketAddr) -> Place,
         listen: std::net::SocketAddr,
         addresses: &Addresses,
         clone: &PrometheusClone,
@@ -226,7 +245,7 @@ impl Grounds {
     /// An Alertmanager, rendered, drifted and written, and its client.
     pub(super) fn alertmanager(
         &self,
-        place: impl FnOnce(PathBuf, std::net::SocketAddr) -> Place,
+        place: impl FnOnce(Executable, std::net::SocketAddr) -> Place,
         listen: std::net::SocketAddr,
         receiver: &Url,
         divide_durations_by: u32,
@@ -328,9 +347,9 @@ impl LocalWorkshop {
                     played: false,
                 }];
             }
-            let place = |path, listen| Place {
+            let place = |program, listen| Place {
                 executable: "prometheus".to_owned(),
-                path,
+                program,
                 folder: folder.clone(),
                 artifacts: artifacts.clone(),
                 listen,
@@ -358,9 +377,9 @@ impl LocalWorkshop {
         let folder = self.folder.join(name);
         let mut tries = 1;
         loop {
-            let place = |path, listen| Place {
+            let place = |program, listen| Place {
                 executable: "alertmanager".to_owned(),
-                path,
+                program,
                 folder: folder.clone(),
                 artifacts: artifacts.clone(),
                 listen,
@@ -469,17 +488,17 @@ impl LocalWorkshop {
             .map_err(|error| Failure::file(&error, "making a folder in", &self.grounds.folder))?;
         let stdout = outputs.path().join("stdout");
         let stderr = outputs.path().join("stderr");
-        let path = self.grounds.executable(tool)?;
-        if !path.is_file() {
+        let executable = self.grounds.executable(tool)?;
+        if executable.image.is_none() && !executable.path.is_file() {
             return Err(Failure::Environment(format!(
                 "{} is not there any more: {tool} cannot be run",
-                path.display()
+                executable.path.display()
             )));
         }
         let begin = Instant::now();
         let process = Process::start(Program {
             name: tool.to_owned(),
-            executable: path,
+            executable,
             arguments,
             folder,
             log: stderr.clone(),
@@ -501,7 +520,7 @@ impl LocalWorkshop {
             Ok(end) => Ok(ToolOutput {
                 code: match end {
                     End::Code(code) => Some(code),
-                    End::Signal(_) => None,
+                    End::Signal(_) | End::Unknown => None,
                 },
                 stdout: read(&stdout)?,
                 stderr: read(&stderr)?,

@@ -15,6 +15,7 @@ use harness::stack::{
     TraceStore,
 };
 use harness::target::UpRequest;
+use harness::target::containers::Images;
 use harness::target::local::LocalStack;
 use harness::target::needs::Needs;
 use harness::wait::{Look, Wait};
@@ -51,6 +52,7 @@ fn on_a_stack<F: Future<Output = ()>>(needs: &[Capability], check: impl FnOnce(S
             tree: project.tree.clone(),
             shapes: project.shapes.clone(),
             acquired: Arc::new(acquired),
+            images: Images::default(),
             needs: Needs::these([Capability::ClockShift]),
             drifts: Vec::new(),
             seed: Seed::fresh(),

@@ -50,6 +50,8 @@ fn a_wrong_name_is_a_usage_error_with_a_hint(
 #[case::an_existing_stack_that_is_not_named(&["run", "--target", "existing"], "give --context, or at least")]
 #[case::half_an_existing_stack(&["run", "--target", "existing", "--prometheus", "http://h/"], "--alertmanager")]
 #[case::a_context_for_processes(&["run", "--context", "c"], "give them with --target existing")]
+#[case::an_image_for_processes(&["run", "--image", "i:1"], "give it with --target containers")]
+#[case::containers_to_keep(&["up", "--target", "containers"], "containers go with their run")]
 #[case::an_existing_stack_to_break(&["mutate", "--target", "existing"], "is not broken on purpose")]
 #[case::an_existing_stack_to_bring_up(&["up", "--target", "existing"], "is up: `conform run --target existing`")]
 fn a_wrong_command_line_is_a_usage_error(#[case] arguments: &[&str], #[case] says: &str) {

@@ -93,6 +93,7 @@ impl KindStack {
             tree,
             shapes,
             acquired,
+            images: _,
             needs: _,
             drifts,
             seed,
