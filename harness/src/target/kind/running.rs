@@ -1,8 +1,7 @@
 //! A stack in a cluster as the cases see it: the tree's own servers, asked through the node's ports, and what
 //! the harness plays on this machine.
 //!
-//! Clones of declared servers run beside the cluster, as processes of this machine: what they are given is
-//! rendered from the same tree as on the local target.
+//! Clones of declared servers run in namespaces of their own, or beside the cluster (see [`super::clones`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 
 use super::clients::Clients;
+use super::clones::{self, Here, KindWorkshop};
 use super::cluster::Held;
 use super::played::OF_SERVICE;
 use super::reach::{ADDED, Door, NAMESPACE, Reach};
@@ -110,7 +110,7 @@ impl KindStack {
         let executables = local::executables(&acquired)?;
         let cluster = ClusterRequest {
             stack: name,
-            config: reach::config(),
+            config: reach::config(target.runs()),
         };
         let held = target
             .cluster(cluster, &progress, &cancel)
@@ -188,6 +188,7 @@ impl KindStack {
             reach.address(Door::Alertmanager),
         );
         let cluster = Cluster::new(client.clone());
+        clones::sweep(&cluster).await?;
         grounds.keeps_data(
             &clients.prometheus,
             Data::Inside {
@@ -196,7 +197,15 @@ impl KindStack {
                 folder: prometheus_data(&client).await?,
             },
         );
-        let workshop = LocalWorkshop::new(grounds, addresses, artifacts, None);
+        let workshop = KindWorkshop::new(
+            LocalWorkshop::new(Arc::clone(&grounds), addresses, artifacts, None),
+            Here {
+                cluster: cluster.clone(),
+                engine: target.tools().engine.clone(),
+                node: reach.node.clone(),
+                grounds,
+            },
+        );
         let stack = Stack {
             prometheus: clients.prometheus,
             alertmanager: clients.alertmanager,
@@ -255,18 +264,25 @@ impl KindStack {
 
     /// Removes the cluster where this run made it; one that was there stays as it is.
     pub async fn down(self) -> Result<(), String> {
-        let Self { held, target, .. } = self;
+        let Self {
+            held, target, stack, ..
+        } = self;
         let name = held.name.clone();
-        let made = held.made.is_some();
-        drop(held);
-        if made {
-            target
+        if held.made.is_some() {
+            drop(held);
+            return target
                 .clusters()
                 .down(&name)
                 .await
-                .map_err(|error| format!("cluster {name} is left: {error}"))?;
+                .map(drop)
+                .map_err(|error| format!("cluster {name} is left: {error}"));
         }
-        Ok(())
+        match &stack.cluster {
+            Some(cluster) => clones::sweep(cluster)
+                .await
+                .map_err(|error| format!("{error}: clones of cases are left in {name}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -386,9 +402,6 @@ pub(in crate::target) async fn images(client: &Client) -> Result<BTreeMap<&'stat
         .collect())
 }
 
-/// The part of its volume that the operator gives a server (prometheus-operator v0.85, `SubPathForStorage`).
-const DATABASE: &str = "prometheus-db";
-
 /// Where the node has the data of the stack's Prometheus.
 async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
@@ -413,7 +426,7 @@ async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
         .map(|source| source.path)
         .or_else(|| spec.local.map(|source| source.path))
         .ok_or_else(|| Failure::Environment(format!("the volume {volume} is no folder of the node")))?;
-    Ok(PathBuf::from(path).join(DATABASE))
+    Ok(PathBuf::from(path).join(clones::DATABASE))
 }
 
 /// What differs from the tree because the harness looks at it.
