@@ -79,6 +79,9 @@ pub struct RunInfo {
     pub seconds: f64,
     /// Largest resident set of the harness itself, in bytes.
     pub memory_bytes: u64,
+    /// What the run got over and a reader should know of, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// The machine a run was on.

@@ -472,6 +472,11 @@ impl Session {
                 up_seconds: up.as_secs_f64(),
                 seconds: self.clock.elapsed().as_secs_f64(),
                 memory_bytes: machine::peak_memory(),
+                remarks: stack
+                    .as_ref()
+                    .and_then(|stack| stack.cluster.as_ref()?.busy())
+                    .into_iter()
+                    .collect(),
             },
             profiles: vec![ProfileResult {
                 stand_ins: rests(&cases, &needs, &components),

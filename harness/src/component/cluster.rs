@@ -1,14 +1,16 @@
 //! The API server of a Kubernetes cluster, as far as cases ask it: objects, pods and their logs, events, what a
 //! service account may do, and workloads that are restarted or lose a pod.
 //!
-//! A question that the server is too busy for (429, 5xx, no connection) is asked again for [`ANSWER_BOUND`]; whatever
-//! else it refuses is an error with its own words.
+//! A question that the server is too busy for (429, 5xx, no connection) is asked again for [`ANSWER_BOUND`], and how
+//! often that was is told ([`Cluster::busy`]); whatever else it refuses is an error with its own words.
 
 mod access;
 mod kind;
 mod workload;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::sync::{Arc, Mutex as Counts, PoisonError};
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
@@ -86,6 +88,8 @@ pub enum ClusterError {
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    /// How often each status stood in the way of an answer; 0 where there was none.
+    busy: Arc<Counts<BTreeMap<u16, u32>>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -98,7 +102,36 @@ impl Cluster {
     /// A client of the API server that `client` talks to, with the rights of its user.
     #[must_use]
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            busy: Arc::default(),
+        }
+    }
+
+    /// How often the server was too busy to answer and was asked again, none where it never was.
+    #[must_use]
+    pub fn busy(&self) -> Option<String> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let times: u32 = busy.values().sum();
+        let with: Vec<String> = busy
+            .iter()
+            .map(|(status, times)| match status {
+                0 => format!("without a word {times}"),
+                status => format!("with {status} {times}"),
+            })
+            .collect();
+        (times > 0).then(|| {
+            format!(
+                "the API server did not answer {times} times at first ({}), and was asked again",
+                with.join(", ")
+            )
+        })
+    }
+
+    /// Counts what stood in the way of an answer.
+    fn again(&self, status: u16) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        *busy.entry(status).or_default() += 1;
     }
 
     /// The client below, for what is not asked here.
@@ -437,6 +470,7 @@ impl Cluster {
                     let why = match asked.await {
                         Ok(answer) => return Look::Ready(answer),
                         Err(kube::Error::Api(status)) if passes(&status) => {
+                            self.again(status.code);
                             return Look::Missing(status.message.clone());
                         }
                         Err(kube::Error::Api(status)) => ClusterError::Refused {
@@ -448,7 +482,10 @@ impl Cluster {
                             question: question.to_owned(),
                             why: words(&error),
                         },
-                        Err(error) => return Look::Missing(words(&error)),
+                        Err(error) => {
+                            self.again(0);
+                            return Look::Missing(words(&error));
+                        }
                     };
                     let look = Look::Hopeless(why.to_string());
                     *refused.lock().await = Some(why);
@@ -498,11 +535,63 @@ fn unpacked(bytes: &[u8]) -> Result<String, String> {
 mod tests {
     use std::io::Write as _;
 
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Json;
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse as _;
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use kube::core::DynamicObject;
 
     use super::*;
+
+    /// An API server that answers with these statuses first, then with a version. A real one cannot be asked to.
+    async fn hesitant(statuses: &'static [u16]) -> Cluster {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let router = Router::new().fallback(move || {
+            let status = statuses.get(asked.fetch_add(1, Ordering::Relaxed)).copied();
+            async move {
+                match status {
+                    Some(code) => {
+                        let status = StatusCode::from_u16(code).expect("a status");
+                        let says = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                            "message": "please wait", "reason": "Busy", "code": code});
+                        (status, Json(says)).into_response()
+                    }
+                    None => Json(json!({"major": "1", "minor": "37", "gitVersion": "v1.37.2", "gitCommit": "",
+                        "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""}))
+                    .into_response(),
+                }
+            }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let url = format!("http://{address}/").parse().expect("a URL");
+        let client = kube::Client::try_from(kube::Config::new(url)).expect("a client");
+        Cluster::new(client)
+    }
+
+    #[tokio::test]
+    async fn a_busy_server_is_asked_again_and_that_is_told() {
+        let cluster = hesitant(&[429, 503, 503]).await;
+        assert_eq!(cluster.version().await.expect("it answers in the end"), "v1.37.2");
+        let told = cluster.busy().expect("it was busy");
+        assert!(told.contains("3 times at first (with 429 1, with 503 2)"), "{told}");
+        let ready = hesitant(&[]).await;
+        ready.version().await.expect("it answers");
+        assert_eq!(ready.busy(), None);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_no_hesitation() {
+        let cluster = hesitant(&[403]).await;
+        let refused = cluster.version().await.expect_err("it refuses");
+        assert!(matches!(refused, ClusterError::Refused { status: 403, .. }), "{refused}");
+        assert_eq!(cluster.busy(), None);
+    }
 
     #[test]
     fn a_secret_is_read_compressed_or_not() {

@@ -372,6 +372,7 @@ fn facts(report: &Report) -> Vec<Fact> {
         ("Run", run.id.clone()),
     ]
     .into_iter()
+    .chain(run.remarks.iter().map(|remark| ("Remark", remark.clone())))
     .map(|(name, value)| fact(name, &value))
     .collect()
 }

@@ -81,6 +81,7 @@ pub(super) fn empty() -> Report {
             up_seconds: 0.0,
             seconds: 0.2,
             memory_bytes: 61 << 20,
+            remarks: Vec::new(),
         },
         profiles: vec![profile_result("core", &[])],
         cases: Vec::new(),

@@ -176,6 +176,9 @@ fn summary(out: &mut String, report: &Report, style: &TableStyle) {
             short_seconds(report.run.seconds)
         ),
     );
+    for remark in &report.run.remarks {
+        fact("remark", remark);
+    }
     for profile in &report.profiles {
         let word = match profile.result {
             ProfileOutcome::Success => "success",

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use testcontainers::bollard::Docker;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
-use testcontainers::{GenericImage, ImageExt};
+use testcontainers::GenericImage;
 
 use super::process::container::{self, parts};
 use crate::catalog::{Acquired, Acquisition, Catalog, Component, Unavailable};
@@ -194,13 +194,13 @@ async fn executables(
 async fn entrypoint(engine: &Docker, reference: &str) -> Result<PathBuf, String> {
     let (name, tag) = parts(reference);
     if engine.inspect_image(reference).await.is_err() {
-        GenericImage::new(name, tag)
-            .with_startup_timeout(PULL_BOUND)
-            .pull_image()
+        let pulled = GenericImage::new(name, tag).pull_image();
+        let late = || format!("it took longer than {}", format_duration(PULL_BOUND));
+        tokio::time::timeout(PULL_BOUND, pulled)
             .await
-            .map_err(|error| {
-                format!("{}: the engine has no image {reference} and cannot pull it", container::words(&error))
-            })?;
+            .map_err(|_| late())
+            .and_then(|pulled| pulled.map(drop).map_err(|error| container::words(&error)))
+            .map_err(|why| format!("{why}: the engine has no image {reference} and cannot pull it"))?;
     }
     let image = engine
         .inspect_image(reference)

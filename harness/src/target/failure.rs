@@ -122,7 +122,7 @@ pub(super) fn of(obituary: &Obituary) -> Failure {
     let refusal = DECLARED.iter().any(|declared| lower.contains(declared));
     match obituary.end {
         End::Code(_) if refusal => Failure::Refused(words),
-        End::Code(_) | End::Signal(_) => Failure::Environment(words),
+        End::Code(_) | End::Signal(_) | End::Unknown => Failure::Environment(words),
     }
 }
 

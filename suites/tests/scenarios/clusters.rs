@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use harness::catalog::Environment;
+use harness::deploy::{DeployTree, Object};
 use harness::progress::Progress;
 use harness::target::kind::{ClusterRequest, KindTarget};
 use harness::verdict::{Exit, Verdict};
@@ -28,6 +29,18 @@ const UP: Duration = Duration::from_mins(4);
 const STACK_UP: Duration = Duration::from_mins(6);
 /// What is passed on of the environment: what to make clusters with.
 const PASSED: [&str; 2] = ["CONFORM_KIND_BIN", "CONFORM_NODE_IMAGE"];
+
+/// The files of the stack's own instructions, in their order, that the tree has.
+const SEQUENCE: [&str; 8] = [
+    "prometheus/prometheus-operator.yaml",
+    "prometheus/service-monitors.yaml",
+    "prometheus/recording-rules.yaml",
+    "prometheus/alert-rules.yaml",
+    "jaeger/jaeger-operator.yaml",
+    "jaeger/jaeger-instance.yaml",
+    "jaeger/opentelemetry-collector.yaml",
+    "elk/elasticsearch.yaml",
+];
 
 /// A ground whose clusters go with it.
 struct Clusters {
@@ -128,6 +141,43 @@ impl Clusters {
                 _ => Err(answer.to_string()),
             }
         });
+    }
+
+    /// The instructions' own `kubectl apply -f`, file by file, takes what the overlay renders, and the same again
+    /// changes nothing. Certificates are cert-manager's, whose definitions this cluster lacks.
+    #[track_caller]
+    fn assert_kubectl_applies(&self, kubeconfig: &Path) {
+        let root = suites::root();
+        let prepared = harness::catalog::cache_folder().join("airgap/images").exists();
+        let overlay = root
+            .join("deploy/overlays")
+            .join(if prepared { "airgap" } else { "kind" });
+        let rendered = kubectl(kubeconfig, &["kustomize", &overlay.display().to_string()]);
+        let rendered = DeployTree::parse(&root, &[(overlay, rendered)]).expect("the rendered objects read");
+        let tree = DeployTree::load(&root.join("deploy")).expect("the tree reads");
+        for name in SEQUENCE {
+            let declared = tree.objects().iter().filter(|object| object.file.ends_with(name));
+            let declared: BTreeSet<String> = declared.map(Object::id).collect();
+            let objects: Vec<&Value> = rendered
+                .objects()
+                .iter()
+                .filter(|object| declared.contains(&object.id()))
+                .filter(|object| !object.text("/apiVersion").starts_with("cert-manager.io/"))
+                .map(|object| &object.value)
+                .collect();
+            assert!(!objects.is_empty(), "the overlay has nothing of {name}");
+            let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
+            let file = self.ground.path().join(name.replace('/', "-"));
+            fs::write(&file, list.to_string()).expect("a file can be written");
+            let apply = ["apply", "-f", &file.display().to_string()];
+            let said = kubectl(kubeconfig, &apply);
+            assert_eq!(said.lines().count(), objects.len(), "{name}: {said}");
+            let again = kubectl(kubeconfig, &apply);
+            assert!(
+                again.lines().all(|line| line.ends_with(" unchanged")),
+                "{name}: {again}"
+            );
+        }
     }
 
     /// Cases run on the stack that is there, one on its servers and one on a clone in a namespace of its own.
@@ -478,12 +528,25 @@ fn the_stack_comes_up_in_a_cluster_stores_what_pods_emit_and_goes_with_it() {
     for pods in ["1", "2"] {
         clusters.assert_stored(&kubeconfig(&up), "stack", pods);
     }
+    clusters.assert_kubectl_applies(&kubeconfig(&up));
     clusters.assert_cases_run("stack");
     clusters.assert_asked_as_somebody_elses(&kubeconfig(&up), "stack");
     let down = clusters.ok(&["down", "--all"]);
     assert_eq!(down.stdout, "cluster conform-stack: removed\n", "{down}");
     clusters.assert_clean();
 }
+
+/// The files of the stack's own instructions, in their order; those that the tree has.
+const SEQUENCE: [&str; 8] = [
+    "prometheus/prometheus-operator.yaml",
+    "prometheus/service-monitors.yaml",
+    "prometheus/recording-rules.yaml",
+    "prometheus/alert-rules.yaml",
+    "jaeger/jaeger-operator.yaml",
+    "jaeger/jaeger-instance.yaml",
+    "jaeger/opentelemetry-collector.yaml",
+    "elk/elasticsearch.yaml",
+];
 
 #[test]
 #[ignore = "needs kind and a container engine; run by ci/kind"]

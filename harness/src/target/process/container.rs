@@ -222,11 +222,11 @@ impl Drop for Container {
 
 /// A container of a harness that was killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
+pub(in super::super) struct Left {
     /// Its id.
-    pub id: String,
+    pub(in super::super) id: String,
     /// Its image.
-    pub image: String,
+    pub(in super::super) image: String,
 }
 
 /// The containers of ours whose owner does not run any more.
