@@ -36,7 +36,7 @@ pub(super) fn case() -> Case {
         profiles: &["perf"],
         excludes: &[EVERYTHING],
         disturbs: None,
-        bound: Duration::from_mins(5),
+        bound: Duration::from_mins(8),
         run: |context| Box::pin(run(context)),
         mutants,
     }
