@@ -130,13 +130,13 @@ impl ImageArgs {
     fn checked(self, target: TargetName) -> Result<Vec<String>, CliError> {
         if target != TargetName::Containers && !self.images.is_empty() {
             return Err(CliError::Usage(
-                "--image says what a server's container is made of: give it with --target containers".to_owned(),
+                "--image says what a server's container is made of: give it with --target containers"
+                    .to_owned(),
             ));
         }
         Ok(self.images)
     }
 }
-
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]

@@ -276,7 +276,14 @@ impl Session {
             .catalog
             .acquire(&options.needs.components(), &cache_folder(), progress, cancel)
             .await;
-        Self::request_of(project, options, (acquired, Images::default()), folder, progress, cancel)
+        Self::request_of(
+            project,
+            options,
+            (acquired, Images::default()),
+            folder,
+            progress,
+            cancel,
+        )
     }
 
     /// The same with what was acquired.
@@ -516,7 +523,10 @@ pub(crate) async fn in_containers(
 ) -> Result<(Acquisition, Images), ContainersError> {
     let chosen = containers::chosen(&project.catalog, named)?;
     for image in containers::sweep(&runs_folder()).await? {
-        progress.step("containers", format!("removed what a dead run left: one of {image}"));
+        progress.step(
+            "containers",
+            format!("removed what a dead run left: one of {image}"),
+        );
     }
     containers::mark(&runs_folder())?;
     let (contained, processes): (Vec<&str>, Vec<&str>) = needs

@@ -65,7 +65,12 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
     } else {
         let acquired = project
             .catalog
-            .acquire(&needs.components(), &cache_folder(), &shell.progress, &shell.cancel)
+            .acquire(
+                &needs.components(),
+                &cache_folder(),
+                &shell.progress,
+                &shell.cancel,
+            )
             .await;
         (acquired, Images::default())
     };

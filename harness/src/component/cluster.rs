@@ -566,7 +566,9 @@ mod tests {
                 }
             }
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, router).await });
         let url = format!("http://{address}/").parse().expect("a URL");
@@ -579,7 +581,10 @@ mod tests {
         let cluster = hesitant(&[429, 503, 503]).await;
         assert_eq!(cluster.version().await.expect("it answers in the end"), "v1.37.2");
         let told = cluster.busy().expect("it was busy");
-        assert!(told.contains("3 times at first (with 429 1, with 503 2)"), "{told}");
+        assert!(
+            told.contains("3 times at first (with 429 1, with 503 2)"),
+            "{told}"
+        );
         let ready = hesitant(&[]).await;
         ready.version().await.expect("it answers");
         assert_eq!(ready.busy(), None);
@@ -589,7 +594,10 @@ mod tests {
     async fn a_refusal_is_no_hesitation() {
         let cluster = hesitant(&[403]).await;
         let refused = cluster.version().await.expect_err("it refuses");
-        assert!(matches!(refused, ClusterError::Refused { status: 403, .. }), "{refused}");
+        assert!(
+            matches!(refused, ClusterError::Refused { status: 403, .. }),
+            "{refused}"
+        );
         assert_eq!(cluster.busy(), None);
     }
 

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use testcontainers::GenericImage;
 use testcontainers::bollard::Docker;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
-use testcontainers::GenericImage;
 
 use super::process::container::{self, parts};
 use crate::catalog::{Acquired, Acquisition, Catalog, Component, Unavailable};
@@ -144,9 +144,11 @@ pub async fn acquire(
                     .iter()
                     .map(|(executable, (path, _))| (executable.clone(), path.clone()))
                     .collect();
-                images
-                    .0
-                    .extend(found.into_iter().map(|(executable, (_, image))| (executable, image)));
+                images.0.extend(
+                    found
+                        .into_iter()
+                        .map(|(executable, (_, image))| (executable, image)),
+                );
                 Ok(Acquired {
                     component: component.name.clone(),
                     version: parts(reference).1.trim_start_matches('v').to_owned(),
@@ -202,10 +204,12 @@ async fn entrypoint(engine: &Docker, reference: &str) -> Result<PathBuf, String>
             .and_then(|pulled| pulled.map(drop).map_err(|error| container::words(&error)))
             .map_err(|why| format!("{why}: the engine has no image {reference} and cannot pull it"))?;
     }
-    let image = engine
-        .inspect_image(reference)
-        .await
-        .map_err(|error| format!("{}: image {reference} cannot be examined", container::words(&error)))?;
+    let image = engine.inspect_image(reference).await.map_err(|error| {
+        format!(
+            "{}: image {reference} cannot be examined",
+            container::words(&error)
+        )
+    })?;
     image
         .config
         .and_then(|config| config.entrypoint)
@@ -267,7 +271,10 @@ mod tests {
     fn an_image_of_something_else_is_refused_with_those_that_are_known() {
         let error = chosen(&catalog(), &["docker.io/library/redis:7".to_owned()]).unwrap_err();
         let says = error.to_string();
-        assert!(says.starts_with("docker.io/library/redis:7 is the image of no server"), "{says}");
+        assert!(
+            says.starts_with("docker.io/library/redis:7 is the image of no server"),
+            "{says}"
+        );
         assert!(says.contains("quay.io/prometheus/alertmanager"), "{says}");
     }
 }

@@ -271,7 +271,8 @@ impl Process {
     /// Its process id, as this machine has it; 0 in a container that ended at once.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.pid.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
+        self.pid
+            .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
     /// Whether the process of this id is this one or one that it started: they are in its group.

@@ -15,11 +15,11 @@ use url::Url;
 
 use super::clock::Clock;
 use super::clones::{Restartable, RunningClone, agrees};
+use super::containers::Images;
 use super::failure::Failure;
 use super::folder::RunFolder;
 use super::kind::engine::Engine;
 use super::outfit::{self, Outfit, Spot};
-use super::containers::Images;
 use super::process::{End, Executable, Image, Process, Program};
 use super::server::{Place, Ready, Server};
 use super::{ports, shared};

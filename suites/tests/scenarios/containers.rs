@@ -48,10 +48,17 @@ fn assert_passed(ground: &Ground, ended: &Ended, images: &[String]) {
     for id in cases() {
         assert_eq!(case(&report, id).verdict, Verdict::Pass, "{id}: {ended}");
     }
-    let origins: Vec<&str> = report.components.iter().map(|component| component.origin.as_str()).collect();
+    let origins: Vec<&str> = report
+        .components
+        .iter()
+        .map(|component| component.origin.as_str())
+        .collect();
     for image in images {
         let origin = format!("image {image}");
-        assert!(origins.contains(&origin.as_str()), "{origin} is not among {origins:?}");
+        assert!(
+            origins.contains(&origin.as_str()),
+            "{origin} is not among {origins:?}"
+        );
     }
     let replay = &case(&report, SHORT).replay;
     assert!(replay.contains("--target containers"), "{replay}");
@@ -119,7 +126,10 @@ fn an_image_that_cannot_be_had_is_named_first() {
     assert_eq!(ended.code, i32::from(Exit::Environment.code()), "{ended}");
     let report = read(&ground.report());
     let reason = case(&report, SHORT).reason.clone().unwrap_or_default();
-    assert!(reason.contains(&image) && reason.contains("cannot pull it"), "{reason}");
+    assert!(
+        reason.contains(&image) && reason.contains("cannot pull it"),
+        "{reason}"
+    );
     ground.assert_clean();
 }
 
@@ -127,10 +137,16 @@ fn an_image_that_cannot_be_had_is_named_first() {
 fn without_an_engine_the_run_says_so_and_how_to_go_on() {
     let ground = Ground::new();
     let mut command = ground.conform(["run", "--target", "containers", "--case", SHORT]);
-    command.env("DOCKER_HOST", format!("unix://{}/no.sock", ground.path().display()));
+    command.env(
+        "DOCKER_HOST",
+        format!("unix://{}/no.sock", ground.path().display()),
+    );
     let ended = ground.end(command);
     assert_eq!(ended.code, i32::from(Exit::Environment.code()), "{ended}");
-    let reason = case(&read(&ground.report()), SHORT).reason.clone().unwrap_or_default();
+    let reason = case(&read(&ground.report()), SHORT)
+        .reason
+        .clone()
+        .unwrap_or_default();
     assert!(reason.contains("no container engine answers"), "{reason}");
     assert!(reason.contains("run without --target containers"), "{reason}");
     ground.assert_clean();
@@ -141,8 +157,14 @@ fn containers_that_may_be_left_are_not_taken_for_none() {
     let ground = Ground::new();
     std::fs::write(ground.runs().join("containers"), "").expect("a file can be written");
     let mut command = ground.conform(["down", "--all"]);
-    command.env("DOCKER_HOST", format!("unix://{}/no.sock", ground.path().display()));
+    command.env(
+        "DOCKER_HOST",
+        format!("unix://{}/no.sock", ground.path().display()),
+    );
     let ended = ground.end(command);
     assert_eq!(ended.code, i32::from(Exit::Environment.code()), "{ended}");
-    assert!(ended.verdict_line().contains("no container engine answers"), "{ended}");
+    assert!(
+        ended.verdict_line().contains("no container engine answers"),
+        "{ended}"
+    );
 }

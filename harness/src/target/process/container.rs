@@ -68,7 +68,9 @@ pub(super) struct Container {
 
 impl std::fmt::Debug for Container {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Container").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Container")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -250,7 +252,8 @@ pub(in super::super) async fn remove(engine: &Docker, id: &str) -> Result<(), En
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match engine.remove_container(id, Some(options)).await {
         Err(EngineAnswer::DockerResponseServerError {
-            status_code: 404 | 409, ..
+            status_code: 404 | 409,
+            ..
         }) => Ok(()),
         other => other,
     }
@@ -262,7 +265,11 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("quay.io/prometheus/prometheus:v3.16.0", "quay.io/prometheus/prometheus", "v3.16.0")]
+    #[case(
+        "quay.io/prometheus/prometheus:v3.16.0",
+        "quay.io/prometheus/prometheus",
+        "v3.16.0"
+    )]
     #[case("localhost:5000/prometheus", "localhost:5000/prometheus", "latest")]
     fn a_tag_is_behind_the_last_slash(#[case] reference: &str, #[case] name: &str, #[case] tag: &str) {
         assert_eq!(parts(reference), (name.to_owned(), tag.to_owned()));

@@ -303,7 +303,10 @@ mod tests {
         let objects = made(&PrometheusClone::named("clone"), &[]);
         let deployment = objects.iter().find(|object| object["kind"] == "Deployment");
         let container = &deployment.expect("an operator")["spec"]["template"]["spec"]["containers"][0];
-        assert_eq!(container["args"], json!(["--namespaces=conform-1", "--log-level=info"]));
+        assert_eq!(
+            container["args"],
+            json!(["--namespaces=conform-1", "--log-level=info"])
+        );
     }
 
     #[test]
