@@ -506,6 +506,9 @@ impl Session {
                 self.progress.step("stack", why);
             }
         }
+        if self.options.target == TargetName::Containers {
+            containers::ended(&runs_folder()).await;
+        }
         // A folder that is left behind is found and removed by the next run.
         let _ = std::fs::remove_dir_all(&self.folder);
         let written = report.write(&self.options.report);

@@ -12,7 +12,7 @@ use crate::runner::plan::{Selection, select};
 use crate::seed::Seed;
 use crate::session::{in_containers, indispensable, runs_folder, usual_side_by_side};
 use crate::target::TargetName;
-use crate::target::containers::Images;
+use crate::target::containers::{self, Images};
 use crate::target::needs::Needs;
 use crate::verdict::Exit;
 
@@ -97,6 +97,9 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
         &shell.cancel,
     ))
     .await;
+    if args.target == TargetName::Containers {
+        containers::ended(&runs_folder()).await;
+    }
     let _ = std::fs::remove_dir_all(&folder);
     print(&report.table(colour()));
     report

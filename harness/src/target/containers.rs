@@ -242,9 +242,21 @@ pub async fn sweep(runs: &Path) -> Result<Vec<String>, ContainersError> {
             })?;
         removed.push(one.image);
     }
-    // A run that goes on has written it before, and is found by its containers all the same.
-    let _ = fs::remove_file(file);
+    unmark(runs, &engine).await;
     Ok(removed)
+}
+
+/// Forgets among the runs that containers were started, where none is left; after a run that removed its own.
+pub async fn ended(runs: &Path) {
+    if let Ok(engine) = engine().await {
+        unmark(runs, &engine).await;
+    }
+}
+
+async fn unmark(runs: &Path, engine: &Docker) {
+    if container::none(engine).await {
+        let _ = fs::remove_file(runs.join(MARK));
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,10 @@
 //! production; tolerance and first probability are the tree's. Rates are given per second of production. What
 //! remains of real time is the 20 s at which Jaeger renews its answers (v2.13,
 //! internal/sampling/samplingstrategy/adaptive/provider.go).
+//!
+//! What Jaeger v2.13 does not do is renew them at all where one instance calculates and answers. One that was built to
+//! renew them always answers what it calculates, and goes past the target: counts from before a change still weigh in
+//! the next calculation, so that an operation of 100 times the target was told a tenth of it in the end.
 
 use std::time::Duration;
 

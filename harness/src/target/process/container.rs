@@ -22,7 +22,7 @@ use testcontainers::core::Mount;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use super::super::folder::Owner;
@@ -216,9 +216,20 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // The library removes it in a runtime, which whoever drops it may have left.
-        let _entered = self.runtime.enter();
-        drop(self.held.take());
+        let Some(held) = self.held.take() else { return };
+        // Not by the library's own drop: it blocks on a future in the thread that drops, and where that thread has
+        // a runtime's main future, what that was woken for meanwhile is lost (tokio 1.54 parks a thread once).
+        let (done, removed) = std::sync::mpsc::channel();
+        self.runtime.spawn(async move {
+            // What cannot be removed is found by its label.
+            let _ = held.rm().await;
+            let _ = done.send(());
+        });
+        let wait = || removed.recv_timeout(super::DROP_BOUND);
+        let _ = match Handle::try_current().map(|here| here.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+            _ => wait(),
+        };
     }
 }
 
@@ -245,6 +256,15 @@ pub(in super::super) async fn left(engine: &Docker) -> Result<Vec<Left>, EngineA
             })
         })
         .collect())
+}
+
+/// Whether the engine has no container of ours, whoever owns it.
+pub(in super::super) async fn none(engine: &Docker) -> bool {
+    let options = ListContainersOptionsBuilder::new().all(true).build();
+    engine.list_containers(Some(options)).await.is_ok_and(|all| {
+        all.iter()
+            .all(|one| one.labels.as_ref().is_none_or(|labels| !labels.contains_key(OWNER)))
+    })
 }
 
 /// Removes a container, running or not; one that is gone already is removed as well.
