@@ -1,7 +1,8 @@
 //! A stack in a cluster as the cases see it: the tree's own servers, asked through the node's ports, and what
 //! the harness plays on this machine.
 //!
-//! Clones of declared servers run in namespaces of their own, or beside the cluster (see [`super::clones`]).
+//! Clones of declared servers run beside the cluster, as processes of this machine: what they are given is
+//! rendered from the same tree as on the local target.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,7 +17,6 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 
 use super::clients::Clients;
-use super::clones::{self, Here, KindWorkshop};
 use super::cluster::Held;
 use super::played::OF_SERVICE;
 use super::reach::{ADDED, Door, NAMESPACE, Reach};
@@ -110,7 +110,7 @@ impl KindStack {
         let executables = local::executables(&acquired)?;
         let cluster = ClusterRequest {
             stack: name,
-            config: reach::config(target.runs()),
+            config: reach::config(),
         };
         let held = target
             .cluster(cluster, &progress, &cancel)
@@ -188,7 +188,6 @@ impl KindStack {
             reach.address(Door::Alertmanager),
         );
         let cluster = Cluster::new(client.clone());
-        clones::sweep(&cluster).await?;
         grounds.keeps_data(
             &clients.prometheus,
             Data::Inside {
@@ -197,15 +196,7 @@ impl KindStack {
                 folder: prometheus_data(&client).await?,
             },
         );
-        let workshop = KindWorkshop::new(
-            LocalWorkshop::new(Arc::clone(&grounds), addresses, artifacts, None),
-            Here {
-                cluster: cluster.clone(),
-                engine: target.tools().engine.clone(),
-                node: reach.node.clone(),
-                grounds,
-            },
-        );
+        let workshop = LocalWorkshop::new(grounds, addresses, artifacts, None);
         let stack = Stack {
             prometheus: clients.prometheus,
             alertmanager: clients.alertmanager,
@@ -264,25 +255,18 @@ impl KindStack {
 
     /// Removes the cluster where this run made it; one that was there stays as it is.
     pub async fn down(self) -> Result<(), String> {
-        let Self {
-            held, target, stack, ..
-        } = self;
+        let Self { held, target, .. } = self;
         let name = held.name.clone();
-        if held.made.is_some() {
-            drop(held);
-            return target
+        let made = held.made.is_some();
+        drop(held);
+        if made {
+            target
                 .clusters()
                 .down(&name)
                 .await
-                .map(drop)
-                .map_err(|error| format!("cluster {name} is left: {error}"));
+                .map_err(|error| format!("cluster {name} is left: {error}"))?;
         }
-        match &stack.cluster {
-            Some(cluster) => clones::sweep(cluster)
-                .await
-                .map_err(|error| format!("{error}: clones of cases are left in {name}")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -402,6 +386,9 @@ pub(in crate::target) async fn images(client: &Client) -> Result<BTreeMap<&'stat
         .collect())
 }
 
+/// The part of its volume that the operator gives a server (prometheus-operator v0.85, `SubPathForStorage`).
+const DATABASE: &str = "prometheus-db";
+
 /// Where the node has the data of the stack's Prometheus.
 async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
@@ -426,7 +413,7 @@ async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
         .map(|source| source.path)
         .or_else(|| spec.local.map(|source| source.path))
         .ok_or_else(|| Failure::Environment(format!("the volume {volume} is no folder of the node")))?;
-    Ok(PathBuf::from(path).join(clones::DATABASE))
+    Ok(PathBuf::from(path).join(DATABASE))
 }
 
 /// What differs from the tree because the harness looks at it.

@@ -262,8 +262,11 @@ pub(in super::super) async fn left(engine: &Docker) -> Result<Vec<Left>, EngineA
 pub(in super::super) async fn none(engine: &Docker) -> bool {
     let options = ListContainersOptionsBuilder::new().all(true).build();
     engine.list_containers(Some(options)).await.is_ok_and(|all| {
-        all.iter()
-            .all(|one| one.labels.as_ref().is_none_or(|labels| !labels.contains_key(OWNER)))
+        all.iter().all(|one| {
+            one.labels
+                .as_ref()
+                .is_none_or(|labels| !labels.contains_key(OWNER))
+        })
     })
 }
 
