@@ -42,7 +42,7 @@ const KILLED: i64 = SIGNALLED + 9;
 pub struct Image {
     /// Its name with its tag.
     pub reference: String,
-    /// Folders of this machine that its containers see, under the same paths.
+    /// Folders of this machine that its containers see, under the same paths, beside the one a program runs in.
     pub folders: Vec<PathBuf>,
 }
 
@@ -126,7 +126,8 @@ pub(super) async fn start(
         .with_startup_timeout(START_BOUND)
         // The servers of a stack find each other, and what is played, as processes do.
         .with_host_config_modifier(|host| host.network_mode = Some("host".to_owned()));
-    for folder in &image.folders {
+    let own = (!image.folders.iter().any(|seen| folder.starts_with(seen))).then(|| folder.to_owned());
+    for folder in image.folders.iter().chain(&own) {
         let folder = folder.display().to_string();
         request = request.with_mount(Mount::bind_mount(folder.clone(), folder));
     }
