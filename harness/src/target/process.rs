@@ -148,7 +148,7 @@ pub struct Process {
 #[derive(Debug)]
 enum Body {
     Child(Child),
-    Container(container::Container),
+    Container(Box<container::Container>),
 }
 
 /// A child of this process.
@@ -190,7 +190,7 @@ impl Process {
             })?,
         };
         if let Some(image) = executable.image {
-            let contained = container::Contained {
+            let what = container::Contained {
                 name: &name,
                 image,
                 path: &executable.path,
@@ -200,14 +200,14 @@ impl Process {
                 output: stdout,
                 error: log_file,
             };
-            let (container, pid, ended) = container::start(contained).await?;
+            let (container, pid, ended) = container::start(what).await?;
             return Ok(Self {
                 name,
                 pid,
                 log,
                 log_from,
                 ended,
-                body: Body::Container(container),
+                body: Body::Container(Box::new(container)),
             });
         }
         let executable = executable.path;
@@ -555,7 +555,7 @@ mod tests {
         .await
         .unwrap();
         let pids = numbers(&process, 2).await;
-        let leader = process.pid;
+        let leader = process.pid.unwrap();
         drop(process);
         assert!(
             test_kill_process(leader).is_err(),
@@ -572,7 +572,7 @@ mod tests {
         let mut child = std::thread::spawn(move || {
             let child = Command::new("setpriv")
                 .args(["--pdeathsig", "KILL", "--"])
-                .arg(&program.executable)
+                .arg(&program.executable.path)
                 .args(&program.arguments)
                 .spawn()
                 .unwrap();
@@ -610,7 +610,7 @@ mod tests {
     async fn an_executable_that_is_missing_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let mut program = shell(folder.path(), "");
-        program.executable = "/nowhere/prometheus".into();
+        program.executable = PathBuf::from("/nowhere/prometheus").into();
         let obituary = Process::start(program).await.unwrap().died().await;
         let text = obituary.to_string();
         assert!(

@@ -96,7 +96,7 @@ fn owner(label: &str) -> Option<Owner> {
 
 /// Starts a container; the process id of its program on this machine, none if it has ended already, and its end.
 pub(super) async fn start(
-    contained: Contained<'_>,
+    what: Contained<'_>,
 ) -> Result<(Container, Option<Pid>, watch::Receiver<Option<End>>), ProcessError> {
     let Contained {
         name,
@@ -107,7 +107,7 @@ pub(super) async fn start(
         environment,
         output,
         error,
-    } = contained;
+    } = what;
     let failed = |why: String| ProcessError::Start {
         name: name.to_owned(),
         why: format!("{why} (image {})", image.reference),
