@@ -516,18 +516,6 @@ fn the_stack_comes_up_in_a_cluster_stores_what_pods_emit_and_goes_with_it() {
     clusters.assert_clean();
 }
 
-/// The files of the stack's own instructions, in their order; those that the tree has.
-const SEQUENCE: [&str; 8] = [
-    "prometheus/prometheus-operator.yaml",
-    "prometheus/service-monitors.yaml",
-    "prometheus/recording-rules.yaml",
-    "prometheus/alert-rules.yaml",
-    "jaeger/jaeger-operator.yaml",
-    "jaeger/jaeger-instance.yaml",
-    "jaeger/opentelemetry-collector.yaml",
-    "elk/elasticsearch.yaml",
-];
-
 #[test]
 #[ignore = "needs kind and a container engine; run by ci/kind"]
 fn somebody_elses_cluster_is_left_alone() {
