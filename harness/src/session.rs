@@ -531,12 +531,13 @@ pub(crate) async fn in_containers(
             format!("removed what a dead run left: one of {image}"),
         );
     }
-    containers::mark(&runs_folder())?;
     let (contained, processes): (Vec<&str>, Vec<&str>) = needs
         .components()
         .into_iter()
         .partition(|component| CONTAINED.contains(component));
     let (mut acquired, images) = containers::acquire(&project.catalog, &chosen, &contained, progress).await?;
+    // Only an engine that answers is given any.
+    containers::mark(&runs_folder())?;
     acquired.extend(
         project
             .catalog
