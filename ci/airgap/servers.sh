@@ -1,11 +1,13 @@
 # Images of the servers of the local target. Sourced, after lib.sh and image.sh.
 # shellcheck shell=bash disable=SC2154 # `here` is of lib.sh
 
-# This project's own program, with the options that say where its fixtures are.
+# This project's own program, with the catalog that the variable names.
 conform=(${CONFORM_BIN:+"$CONFORM_BIN"})
 [ ${#conform[@]} -gt 0 ] || conform=(cargo run --quiet --locked --manifest-path "$here/../../Cargo.toml" --package suites
     --bin conform --)
-servers="$("${conform[@]}" ${catalog:+--catalog "$catalog"} doctor --json)" || true
+conform+=(${catalog:+--catalog "$catalog"})
+# look: finds out which servers are there.
+look() { servers="$("${conform[@]}" doctor --json)" || true; }
 # server COMPONENT: its executables, one a line; nothing where it is not there.
 server() { jq -r --arg name "$1" '.[] | select(.subject == $name and .state == "ready") | .paths[]' <<<"$servers"; }
 

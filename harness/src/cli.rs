@@ -22,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::case::Case;
+use crate::catalog::{Acquisition, cache_folder};
 use crate::progress::{self, Progress};
 use crate::project::{Places, Project, ProjectError};
 use crate::runner::plan::{PlanError, Selection, select};
@@ -176,6 +177,14 @@ struct Shell {
 impl Shell {
     fn project(&self) -> Result<Project, CliError> {
         Ok(Project::load(&self.places, &self.built_from)?)
+    }
+
+    /// The executables of these components, as the catalog has them.
+    async fn acquire(&self, project: &Project, components: &[&str]) -> Acquisition {
+        project
+            .catalog
+            .acquire(components, &cache_folder(), &self.progress, &self.cancel)
+            .await
     }
 }
 

@@ -191,12 +191,19 @@ impl Session {
             let folder = folder.clone();
             tokio::task::spawn_blocking(move || calibrate::calibrate(&folder))
         };
+        let opening = Opening {
+            project: &project,
+            options: &options,
+            folder: &folder,
+            progress: &progress,
+            cancel: &cancel,
+        };
         let state = match made {
             Err(reason) => Err(Broken {
                 verdict: Verdict::Environment,
                 reason,
             }),
-            Ok(()) => Box::pin(Self::bring_up(&project, &options, &folder, &progress, &cancel)).await,
+            Ok(()) => Box::pin(opening.bring_up()).await,
         };
         let calibration = measured.await.unwrap_or_default();
         Self {
@@ -209,210 +216,6 @@ impl Session {
             folder,
             progress,
             state,
-        }
-    }
-
-    async fn bring_up(
-        project: &Project,
-        options: &Options,
-        folder: &std::path::Path,
-        progress: &Progress,
-        cancel: &CancellationToken,
-    ) -> Result<Running, Broken> {
-        // What cannot be removed is left for the next run to try.
-        for left in warm::sweep(&runs_folder()).unwrap_or_default() {
-            progress.step(
-                "stack",
-                format!("removed what a dead run left: {}", left.display()),
-            );
-        }
-        let up = match options.target {
-            TargetName::Local => Box::pin(Self::local(project, options, folder, progress, cancel)).await,
-            TargetName::Containers => {
-                Box::pin(Self::containers(project, options, folder, progress, cancel)).await
-            }
-            TargetName::Kind => Box::pin(Self::kind(project, options, folder, progress, cancel)).await,
-            TargetName::Existing => {
-                Box::pin(Self::existing(project, options, folder, progress, cancel)).await
-            }
-        };
-        let Up {
-            stack,
-            shapes,
-            own,
-            died,
-            cold,
-        } = up?;
-        let shared = Shared {
-            contract: project.contract.clone(),
-            tree: project.tree.clone(),
-            shapes,
-            fixtures: project.fixtures(),
-            stack: Arc::new(stack),
-            seed: options.seed,
-            report: options.report.clone(),
-            data: folder.to_owned(),
-            cancel: cancel.clone(),
-            progress: progress.clone(),
-            died,
-            replay: options.replay(),
-        };
-        Ok(Running {
-            runner: Runner::new(shared, options.side_by_side),
-            own,
-            cold,
-        })
-    }
-
-    /// What a target is given to bring a stack up, its servers' executables acquired.
-    async fn request(
-        project: &Project,
-        options: &Options,
-        folder: &std::path::Path,
-        progress: &Progress,
-        cancel: &CancellationToken,
-    ) -> UpRequest {
-        let acquired = project
-            .catalog
-            .acquire(&options.needs.components(), &cache_folder(), progress, cancel)
-            .await;
-        Self::request_of(
-            project,
-            options,
-            (acquired, Images::default()),
-            folder,
-            progress,
-            cancel,
-        )
-    }
-
-    /// The same with what was acquired.
-    fn request_of(
-        project: &Project,
-        options: &Options,
-        (acquired, images): (Acquisition, Images),
-        folder: &std::path::Path,
-        progress: &Progress,
-        cancel: &CancellationToken,
-    ) -> UpRequest {
-        UpRequest {
-            tree: project.tree.clone(),
-            shapes: project.shapes.clone(),
-            acquired: Arc::new(acquired),
-            images,
-            needs: options.needs.clone(),
-            drifts: Vec::new(),
-            seed: options.seed,
-            folder: folder.to_owned(),
-            artifacts: options.report.join("artifacts").join("stack"),
-            cancel: cancel.clone(),
-            progress: progress.clone(),
-        }
-    }
-
-    /// The warm stack, or servers as processes.
-    async fn local(
-        project: &Project,
-        options: &Options,
-        folder: &std::path::Path,
-        progress: &Progress,
-        cancel: &CancellationToken,
-    ) -> Result<Up, Broken> {
-        let attached = match &options.warm {
-            Some(name) => {
-                let request = AttachRequest {
-                    tree: project.tree.clone(),
-                    shapes: project.shapes.clone(),
-                    needs: options.needs.clone(),
-                    folder: folder.to_owned(),
-                    artifacts: options.report.join("artifacts").join("stack"),
-                    cancel: cancel.clone(),
-                    progress: progress.clone(),
-                };
-                warm::attach(&warm::state_file(&runs_folder(), name), request).await
-            }
-            None => None,
-        };
-        if let Some(attached) = attached {
-            progress.done("stack", "the warm stack of `conform up` fits and is used");
-            return Ok(Up {
-                stack: attached.stack,
-                shapes: project.shapes.clone(),
-                own: None,
-                died: attached.died,
-                cold: false,
-            });
-        }
-        let request = Self::request(project, options, folder, progress, cancel).await;
-        let cold = made_all(&request);
-        match LocalStack::up(request).await {
-            Ok(up) => Ok(Up::own(Brought::Local(Box::new(up)), cold)),
-            Err(error) => Err(Broken::at_start(error, folder).await),
-        }
-    }
-
-    /// Servers in containers.
-    async fn containers(
-        project: &Project,
-        options: &Options,
-        folder: &std::path::Path,
-        progress: &Progress,
-        cancel: &CancellationToken,
-    ) -> Result<Up, Broken> {
-        let acquired = in_containers(project, &options.images, &options.needs, progress, cancel)
-            .await
-            .map_err(|error| Broken {
-                verdict: Verdict::Environment,
-                reason: error.to_string(),
-            })?;
-        let request = Self::request_of(project, options, acquired, folder, progress, cancel);
-        match LocalStack::up(request).await {
-            Ok(up) => Ok(Up::own(Brought::Local(Box::new(up)), false)),
-            Err(error) => Err(Broken::at_start(error, folder).await),
-        }
-    }
-
-    /// The tree in a cluster.
-    async fn kind(
-        project: &Project,
-        options: &Options,
-        folder: &std::path::Path,
-        progress: &Progress,
-        cancel: &CancellationToken,
-    ) -> Result<Up, Broken> {
-        let target = KindTarget::new(&runs_folder(), Environment::of_process()).map_err(|error| Broken {
-            verdict: Verdict::Environment,
-            reason: error.to_string(),
-        })?;
-        let up = Self::request(project, options, folder, progress, cancel).await;
-        let cold = made_all(&up);
-        let request = KindRequest {
-            up,
-            name: options
-                .warm
-                .clone()
-                .unwrap_or_else(|| format!("run-{}", options.seed)),
-            root: project.root.clone(),
-            edits: Vec::new(),
-        };
-        match KindStack::up(target, request).await {
-            Ok(up) => Ok(Up::own(Brought::Kind(Box::new(up)), cold)),
-            Err(error) => Err(Broken::at_start(error, folder).await),
-        }
-    }
-
-    /// A stack that somebody else runs.
-    async fn existing(
-        project: &Project,
-        options: &Options,
-        folder: &std::path::Path,
-        progress: &Progress,
-        cancel: &CancellationToken,
-    ) -> Result<Up, Broken> {
-        let request = Self::request(project, options, folder, progress, cancel).await;
-        match ExistingStack::up(options.existing.clone(), request).await {
-            Ok(up) => Ok(Up::own(Brought::Existing(Box::new(up)), false)),
-            Err(error) => Err(Broken::from_target(&error)),
         }
     }
 
@@ -516,28 +319,177 @@ impl Session {
     }
 }
 
-/// What cases need, servers from their images and the rest as processes; what killed runs left goes first.
-pub(crate) async fn in_containers(
+/// What bringing a stack up is given.
+struct Opening<'a> {
+    project: &'a Project,
+    options: &'a Options,
+    folder: &'a std::path::Path,
+    progress: &'a Progress,
+    cancel: &'a CancellationToken,
+}
+
+impl Opening<'_> {
+    async fn bring_up(&self) -> Result<Running, Broken> {
+        // What cannot be removed is left for the next run to try.
+        for left in warm::sweep(&runs_folder()).unwrap_or_default() {
+            self.progress.step(
+                "stack",
+                format!("removed what a dead run left: {}", left.display()),
+            );
+        }
+        let up = match self.options.target {
+            TargetName::Local | TargetName::Containers => Box::pin(self.local()).await,
+            TargetName::Kind => Box::pin(self.kind()).await,
+            TargetName::Existing => Box::pin(self.existing()).await,
+        };
+        let Up {
+            stack,
+            shapes,
+            own,
+            died,
+            cold,
+        } = up?;
+        let shared = Shared {
+            contract: self.project.contract.clone(),
+            tree: self.project.tree.clone(),
+            shapes,
+            fixtures: self.project.fixtures(),
+            stack: Arc::new(stack),
+            seed: self.options.seed,
+            report: self.options.report.clone(),
+            data: self.folder.to_owned(),
+            cancel: self.cancel.clone(),
+            progress: self.progress.clone(),
+            died,
+            replay: self.options.replay(),
+        };
+        Ok(Running {
+            runner: Runner::new(shared, self.options.side_by_side),
+            own,
+            cold,
+        })
+    }
+
+    /// What a target is given to bring a stack up, its servers acquired.
+    async fn request(&self) -> Result<UpRequest, Broken> {
+        let options = self.options;
+        let target = (options.target, &options.images[..]);
+        let (acquired, images) = acquired(self.project, target, &options.needs, self.progress, self.cancel)
+            .await
+            .map_err(|error| Broken::environment(&error))?;
+        Ok(UpRequest {
+            tree: self.project.tree.clone(),
+            shapes: self.project.shapes.clone(),
+            acquired: Arc::new(acquired),
+            images,
+            needs: options.needs.clone(),
+            drifts: Vec::new(),
+            seed: options.seed,
+            folder: self.folder.to_owned(),
+            artifacts: self.artifacts(),
+            cancel: self.cancel.clone(),
+            progress: self.progress.clone(),
+        })
+    }
+
+    fn artifacts(&self) -> PathBuf {
+        self.options.report.join("artifacts").join("stack")
+    }
+
+    /// The warm stack, or servers as processes or in containers of their own.
+    async fn local(&self) -> Result<Up, Broken> {
+        let attached = match &self.options.warm {
+            Some(name) if self.options.target == TargetName::Local => {
+                let request = AttachRequest {
+                    tree: self.project.tree.clone(),
+                    shapes: self.project.shapes.clone(),
+                    needs: self.options.needs.clone(),
+                    folder: self.folder.to_owned(),
+                    artifacts: self.artifacts(),
+                    cancel: self.cancel.clone(),
+                    progress: self.progress.clone(),
+                };
+                warm::attach(&warm::state_file(&runs_folder(), name), request).await
+            }
+            _ => None,
+        };
+        if let Some(attached) = attached {
+            self.progress
+                .done("stack", "the warm stack of `conform up` fits and is used");
+            return Ok(Up {
+                stack: attached.stack,
+                shapes: self.project.shapes.clone(),
+                own: None,
+                died: attached.died,
+                cold: false,
+            });
+        }
+        let request = self.request().await?;
+        let cold = made_all(&request);
+        match LocalStack::up(request).await {
+            Ok(up) => Ok(Up::own(Brought::Local(Box::new(up)), cold)),
+            Err(error) => Err(Broken::at_start(error, self.folder).await),
+        }
+    }
+
+    /// The tree in a cluster.
+    async fn kind(&self) -> Result<Up, Broken> {
+        let target = KindTarget::new(&runs_folder(), Environment::of_process())
+            .map_err(|error| Broken::environment(&error))?;
+        let up = self.request().await?;
+        let cold = made_all(&up);
+        let request = KindRequest {
+            up,
+            name: self
+                .options
+                .warm
+                .clone()
+                .unwrap_or_else(|| format!("run-{}", self.options.seed)),
+            root: self.project.root.clone(),
+            edits: Vec::new(),
+        };
+        match KindStack::up(target, request).await {
+            Ok(up) => Ok(Up::own(Brought::Kind(Box::new(up)), cold)),
+            Err(error) => Err(Broken::at_start(error, self.folder).await),
+        }
+    }
+
+    /// A stack that somebody else runs.
+    async fn existing(&self) -> Result<Up, Broken> {
+        let request = self.request().await?;
+        match ExistingStack::up(self.options.existing.clone(), request).await {
+            Ok(up) => Ok(Up::own(Brought::Existing(Box::new(up)), false)),
+            Err(error) => Err(Broken::from_target(&error)),
+        }
+    }
+}
+
+/// What cases need: processes, or servers from the target's images and the rest as processes, where what killed runs
+/// left goes first.
+pub(crate) async fn acquired(
     project: &Project,
-    named: &[String],
+    (target, named): (TargetName, &[String]),
     needs: &Needs,
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<(Acquisition, Images), ContainersError> {
-    let chosen = containers::chosen(&project.catalog, named)?;
-    for image in containers::sweep(&runs_folder()).await? {
-        progress.step(
-            "containers",
-            format!("removed what a dead run left: one of {image}"),
-        );
-    }
     let (contained, processes): (Vec<&str>, Vec<&str>) = needs
         .components()
         .into_iter()
-        .partition(|component| CONTAINED.contains(component));
-    let (mut acquired, images) = containers::acquire(&project.catalog, &chosen, &contained, progress).await?;
-    // Only an engine that answers is given any.
-    containers::mark(&runs_folder())?;
+        .partition(|component| target == TargetName::Containers && CONTAINED.contains(component));
+    let (mut acquired, mut images) = (Acquisition::new(), Images::default());
+    if target == TargetName::Containers {
+        let chosen = containers::chosen(&project.catalog, named)?;
+        for image in containers::sweep(&runs_folder()).await? {
+            progress.step(
+                "containers",
+                format!("removed what a dead run left: one of {image}"),
+            );
+        }
+        (acquired, images) = containers::acquire(&project.catalog, &chosen, &contained, progress).await?;
+        // Only an engine that answers is given any.
+        containers::mark(&runs_folder())?;
+    }
     acquired.extend(
         project
             .catalog
@@ -553,6 +505,13 @@ fn made_all(request: &UpRequest) -> bool {
 }
 
 impl Broken {
+    fn environment(error: &dyn std::error::Error) -> Self {
+        Self {
+            verdict: Verdict::Environment,
+            reason: error.to_string(),
+        }
+    }
+
     /// Why a stack did not come up; a disk that is too slow first.
     async fn at_start(error: TargetError, folder: &std::path::Path) -> Self {
         let broken = Self::from_target(&error);

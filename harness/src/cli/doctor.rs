@@ -78,10 +78,7 @@ pub(super) async fn acquire(args: &AcquireArgs, shell: &Shell) -> Result<Exit, C
     let project = shell.project()?;
     let named: Vec<&str> = args.components.iter().map(String::as_str).collect();
     let wanted = if named.is_empty() { &COMPONENTS[..] } else { &named };
-    let acquired = project
-        .catalog
-        .acquire(wanted, &cache_folder(), &shell.progress, &shell.cancel)
-        .await;
+    let acquired = shell.acquire(&project, wanted).await;
     for one in acquired.values().flatten() {
         print(&format!("{} {}: {}", one.component, one.version, one.origin));
     }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{CliError, ImageArgs, ReportArgs, Shell, colour, print, say};
-use crate::catalog::cache_folder;
 use crate::mutation::{Options, run};
 use crate::report::MutantOutcome;
 use crate::runner::plan::{Selection, select};
 use crate::seed::Seed;
-use crate::session::{in_containers, indispensable, runs_folder, usual_side_by_side};
+use crate::session::{acquired, indispensable, runs_folder, usual_side_by_side};
 use crate::target::TargetName;
-use crate::target::containers::{self, Images};
+use crate::target::containers;
 use crate::target::needs::Needs;
 use crate::verdict::Exit;
 
@@ -57,23 +56,11 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
         },
     )?;
     let needs = Needs::of(&cases);
-    let images = args.images.checked(args.target)?;
-    let (acquired, images) = if args.target == TargetName::Containers {
-        in_containers(&project, &images, &needs, &shell.progress, &shell.cancel)
-            .await
-            .map_err(|error| CliError::Environment(error.to_string()))?
-    } else {
-        let acquired = project
-            .catalog
-            .acquire(
-                &needs.components(),
-                &cache_folder(),
-                &shell.progress,
-                &shell.cancel,
-            )
-            .await;
-        (acquired, Images::default())
-    };
+    let named = args.images.checked(args.target)?;
+    let target = (args.target, &named[..]);
+    let (acquired, images) = acquired(&project, target, &needs, &shell.progress, &shell.cancel)
+        .await
+        .map_err(|error| CliError::Environment(error.to_string()))?;
     if let [first, ..] = &indispensable(&acquired)[..] {
         return Err(CliError::Environment(first.clone()));
     }

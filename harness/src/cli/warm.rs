@@ -12,7 +12,6 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{CliError, Shell, kind, print};
-use crate::catalog::cache_folder;
 use crate::clock;
 use crate::files;
 use crate::project::Places;
@@ -138,15 +137,7 @@ async fn up_local(args: UpArgs, shell: &Shell) -> Result<Exit, CliError> {
     // Bad input and missing servers are said here, not in a log of a process in the background.
     let project = shell.project()?;
     let needs = args.part.needs(shell)?;
-    let acquired = project
-        .catalog
-        .acquire(
-            &needs.components(),
-            &cache_folder(),
-            &shell.progress,
-            &shell.cancel,
-        )
-        .await;
+    let acquired = shell.acquire(&project, &needs.components()).await;
     if let [first, ..] = &indispensable(&acquired)[..] {
         return Err(environment(first));
     }
@@ -222,15 +213,7 @@ fn kept_folder(name: &str) -> PathBuf {
 pub(super) async fn keep(args: KeepArgs, shell: &Shell) -> Result<Exit, CliError> {
     let project = shell.project()?;
     let needs = args.part.needs(shell)?;
-    let acquired = project
-        .catalog
-        .acquire(
-            &needs.components(),
-            &cache_folder(),
-            &shell.progress,
-            &shell.cancel,
-        )
-        .await;
+    let acquired = shell.acquire(&project, &needs.components()).await;
     let runs = runs_folder();
     let name = args.name.name;
     warm::keep(

@@ -227,13 +227,14 @@ pub async fn sweep(runs: &Path) -> Result<Vec<String>, ContainersError> {
         Err(_) if !file.exists() => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let left = container::left(&engine)
+    let ours = container::ours(&engine)
         .await
         .map_err(|error| ContainersError::Engine {
             why: container::words(&error),
         })?;
+    let (alive, dead): (Vec<_>, Vec<_>) = ours.into_iter().partition(|one| one.owner.alive());
     let mut removed = Vec::new();
-    for one in left {
+    for one in dead {
         container::remove(&engine, &one.id)
             .await
             .map_err(|error| ContainersError::Stuck {
@@ -242,19 +243,17 @@ pub async fn sweep(runs: &Path) -> Result<Vec<String>, ContainersError> {
             })?;
         removed.push(one.image);
     }
-    unmark(runs, &engine).await;
+    if alive.is_empty() {
+        let _ = fs::remove_file(file);
+    }
     Ok(removed)
 }
 
 /// Forgets among the runs that containers were started, where none is left; after a run that removed its own.
 pub async fn ended(runs: &Path) {
-    if let Ok(engine) = engine().await {
-        unmark(runs, &engine).await;
-    }
-}
-
-async fn unmark(runs: &Path, engine: &Docker) {
-    if container::none(engine).await {
+    if let Ok(engine) = engine().await
+        && container::ours(&engine).await.is_ok_and(|ours| ours.is_empty())
+    {
         let _ = fs::remove_file(runs.join(MARK));
     }
 }

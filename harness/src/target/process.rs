@@ -10,7 +10,7 @@
 pub(super) mod container;
 mod words;
 
-pub use container::{Image, OWNER};
+pub use container::Image;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -136,8 +136,6 @@ impl std::fmt::Display for Obituary {
 #[derive(Debug)]
 pub struct Process {
     name: String,
-    /// Its process id, none in a container that ended before it was asked for it.
-    pid: Option<Pid>,
     log: PathBuf,
     log_from: u64,
     ended: watch::Receiver<Option<End>>,
@@ -200,10 +198,9 @@ impl Process {
                 output: stdout,
                 error: log_file,
             };
-            let (container, pid, ended) = container::start(what).await?;
+            let (container, ended) = container::start(what).await?;
             return Ok(Self {
                 name,
-                pid,
                 log,
                 log_from,
                 ended,
@@ -256,7 +253,6 @@ impl Process {
         };
         Ok(Self {
             name,
-            pid: Some(pid),
             log,
             log_from,
             ended,
@@ -268,10 +264,18 @@ impl Process {
         })
     }
 
+    /// Its process id, none in a container that ended before it was asked for it.
+    fn pid(&self) -> Option<Pid> {
+        match &self.body {
+            Body::Child(child) => Some(child.pid),
+            Body::Container(container) => container.pid(),
+        }
+    }
+
     /// Its process id, as this machine has it; 0 in a container that ended at once.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.pid
+        self.pid()
             .map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
@@ -279,7 +283,7 @@ impl Process {
     #[must_use]
     pub fn leads(&self, id: u32) -> bool {
         let id = i32::try_from(id).ok().and_then(Pid::from_raw);
-        let (Some(id), Some(leader)) = (id, self.pid) else {
+        let (Some(id), Some(leader)) = (id, self.pid()) else {
             return false;
         };
         id == leader || getpgid(Some(id)) == Ok(leader)
@@ -555,7 +559,7 @@ mod tests {
         .await
         .unwrap();
         let pids = numbers(&process, 2).await;
-        let leader = process.pid.unwrap();
+        let leader = process.pid().unwrap();
         drop(process);
         assert!(
             test_kill_process(leader).is_err(),

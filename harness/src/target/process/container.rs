@@ -29,7 +29,7 @@ use super::super::folder::Owner;
 use super::{End, ProcessError};
 
 /// The label of a container of ours, whose value is its owner: process id and start of the process, with a dash.
-pub const OWNER: &str = "conform.owner";
+const OWNER: &str = "conform.owner";
 /// Longest from a container's creation to the start of its program; its image is there.
 const START_BOUND: Duration = Duration::from_mins(2);
 /// What a shell reports of a program that a signal ended, less the signal's number.
@@ -62,6 +62,7 @@ pub(super) struct Contained<'a> {
 pub(super) struct Container {
     held: Option<ContainerAsync<GenericImage>>,
     id: String,
+    pid: Option<Pid>,
     engine: Docker,
     runtime: Handle,
 }
@@ -94,10 +95,10 @@ fn owner(label: &str) -> Option<Owner> {
     })
 }
 
-/// Starts a container; the process id of its program on this machine, none if it has ended already, and its end.
+/// Starts a container; with the end of its program.
 pub(super) async fn start(
     what: Contained<'_>,
-) -> Result<(Container, Option<Pid>, watch::Receiver<Option<End>>), ProcessError> {
+) -> Result<(Container, watch::Receiver<Option<End>>), ProcessError> {
     let Contained {
         name,
         image,
@@ -153,10 +154,11 @@ pub(super) async fn start(
     let container = Container {
         held: Some(held),
         id,
+        pid,
         engine,
         runtime: Handle::current(),
     };
-    Ok((container, pid, ended))
+    Ok((container, ended))
 }
 
 /// Writes down what a container says, and tells of its end once all of it is written.
@@ -207,6 +209,11 @@ pub(in super::super) fn words(error: &dyn std::error::Error) -> String {
 }
 
 impl Container {
+    /// The process id of its program on this machine; none if it had ended when it was asked for.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
     /// Sends its program a signal; one that has ended takes none, which is what was wanted.
     pub(super) async fn signal(&self, signal: Signal) {
         let name = if signal == Signal::KILL { "KILL" } else { "TERM" };
@@ -234,41 +241,30 @@ impl Drop for Container {
     }
 }
 
-/// A container of a harness that was killed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Left {
+/// A container of ours that the engine has.
+pub(in super::super) struct Ours {
+    /// Whose it is.
+    pub(in super::super) owner: Owner,
     /// Its id.
     pub(in super::super) id: String,
     /// Its image.
     pub(in super::super) image: String,
 }
 
-/// The containers of ours whose owner does not run any more.
-pub(in super::super) async fn left(engine: &Docker) -> Result<Vec<Left>, EngineAnswer> {
+/// The containers of ours, whoever owns them.
+pub(in super::super) async fn ours(engine: &Docker) -> Result<Vec<Ours>, EngineAnswer> {
     let options = ListContainersOptionsBuilder::new().all(true).build();
     let all = engine.list_containers(Some(options)).await?;
     Ok(all
         .into_iter()
         .filter_map(|one| {
-            let owner = owner(one.labels.as_ref()?.get(OWNER)?)?;
-            (!owner.alive()).then(|| Left {
+            Some(Ours {
+                owner: owner(one.labels.as_ref()?.get(OWNER)?)?,
                 id: one.id.unwrap_or_default(),
                 image: one.image.unwrap_or_default(),
             })
         })
         .collect())
-}
-
-/// Whether the engine has no container of ours, whoever owns it.
-pub(in super::super) async fn none(engine: &Docker) -> bool {
-    let options = ListContainersOptionsBuilder::new().all(true).build();
-    engine.list_containers(Some(options)).await.is_ok_and(|all| {
-        all.iter().all(|one| {
-            one.labels
-                .as_ref()
-                .is_none_or(|labels| !labels.contains_key(OWNER))
-        })
-    })
 }
 
 /// Removes a container, running or not; one that is gone already is removed as well.
