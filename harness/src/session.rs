@@ -112,10 +112,12 @@ impl Options {
     }
 }
 
-/// Cases side by side when nothing else is asked for: most of them wait for servers most of the time.
+/// Cases side by side when nothing else is asked for: most of them wait for servers most of the time. A cluster's own
+/// parts and its operators take their share of a machine.
 #[must_use]
-pub fn usual_side_by_side() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from) * 3
+pub fn usual_side_by_side(target: TargetName) -> usize {
+    let a_core = if target == TargetName::Kind { 2 } else { 3 };
+    std::thread::available_parallelism().map_or(2, usize::from) * a_core
 }
 
 /// A run that has begun.

@@ -125,7 +125,7 @@ pub struct Call {
 
 /// One metric family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Metric {
     /// Family name, for counters with its `_total`.
     pub name: String,
@@ -133,6 +133,10 @@ pub struct Metric {
     pub help: String,
     /// Type of the family.
     pub kind: Kind,
+    /// Whether the real server makes a series with its first count only, so that it has none of what has not happened
+    /// yet. Players have them all from the start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_first_count: bool,
     /// Upper bounds of a classic histogram's buckets, without `+Inf`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<f64>,

@@ -56,7 +56,7 @@ async fn open() -> Result<Session, String> {
         existing: Existing::default(),
         images: Vec::new(),
         report: suites::root().join("conform-report"),
-        side_by_side: usual_side_by_side(),
+        side_by_side: usual_side_by_side(TargetName::Local),
         warm: None,
         profile: PROFILE.to_owned(),
         profile_cases: suites::cases()

@@ -29,7 +29,7 @@ pub(super) async fn up(stack: String, bare: bool, seed: Seed, shell: &Shell) -> 
     let target = KindTarget::new(&runs_folder(), Environment::of_process()).map_err(environment)?;
     let request = ClusterRequest {
         stack,
-        config: reach::config(),
+        config: reach::config(target.runs()),
     };
     let held = target
         .cluster(request, &shell.progress, &shell.cancel)

@@ -36,7 +36,7 @@ pub(super) struct MutateArgs {
     images: ImageArgs,
     #[command(flatten)]
     report: ReportArgs,
-    /// Stacks side by side, at most [default: three a core]
+    /// Stacks side by side, at most [default: three a core, two on kind]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
@@ -70,7 +70,7 @@ pub(super) async fn mutate(args: MutateArgs, shell: &Shell) -> Result<Exit, CliE
         seed,
         report: args.report.report.clone(),
         folder: folder.clone(),
-        side_by_side: args.jobs.unwrap_or_else(usual_side_by_side),
+        side_by_side: args.jobs.unwrap_or_else(|| usual_side_by_side(args.target)),
         mutants: args.mutants,
         cluster: (args.target == TargetName::Kind).then_some(args.name),
         images,

@@ -39,7 +39,7 @@ pub(super) struct RunArgs {
     /// Where the stack runs
     #[arg(long, value_enum, default_value = "local")]
     target: TargetName,
-    /// Cases side by side, at most [default: three a core]
+    /// Cases side by side, at most [default: three a core, two on kind]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Name of the warm stack to use when it runs and fits
@@ -160,7 +160,7 @@ pub(super) async fn run(args: RunArgs, shell: &Shell) -> Result<Exit, CliError> 
         existing,
         images,
         report: args.report.report.clone(),
-        side_by_side: args.jobs.unwrap_or_else(usual_side_by_side),
+        side_by_side: args.jobs.unwrap_or_else(|| usual_side_by_side(args.target)),
         warm: (!args.fresh).then_some(args.name),
         profile_cases: args.selection.profile_cases(&shell.cases),
         profile: args.selection.profile,

@@ -67,6 +67,14 @@ pub struct Watermarks {
     pub flood_stage: Bytes,
 }
 
+/// How often lifecycles are looked at: the setting, which a running cluster takes as well, its default
+/// (Elasticsearch 8.19), and why it is another here.
+pub const POLL_INTERVAL: (&str, &str, &str) = (
+    "indices.lifecycle.poll_interval",
+    "10m",
+    "transitions are to be seen soon after their age is reached; ages stay as declared",
+);
+
 /// What to render a node for.
 #[derive(Debug, Clone)]
 pub struct ElasticsearchRequest<'a> {
@@ -235,13 +243,8 @@ fn plain(document: &mut Document<'_>, changes: &mut Changes) {
 /// What a case bends on purpose.
 fn bent(document: &mut Document<'_>, request: &ElasticsearchRequest<'_>, changes: &mut Changes) {
     if let Some(interval) = request.lifecycle_poll_interval {
-        document.set(
-            &["indices.lifecycle.poll_interval"],
-            interval.to_string(),
-            "10m",
-            changes,
-            "transitions are to be seen soon after their age is reached; ages stay as declared",
-        );
+        let (setting, default, why) = POLL_INTERVAL;
+        document.set(&[setting], interval.to_string(), default, changes, why);
     }
     if let Some(marks) = request.watermarks {
         for (mark, bytes) in [

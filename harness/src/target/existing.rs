@@ -4,7 +4,7 @@
 //! never taken. What a context leads to is found by the tree's own Services and objects, and reached through
 //! the API server. Clones of declared servers run as processes of this machine, as on the local target.
 
-mod forward;
+pub(super) mod forward;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub(super) mod clients;
+mod clones;
 pub mod cluster;
 pub mod engine;
 pub mod generator;
@@ -85,20 +86,33 @@ pub struct KindTarget {
     tools: Tools,
     clusters: Clusters,
     environment: Environment,
+    runs: PathBuf,
 }
 
 impl KindTarget {
     /// The target of this environment.
     pub fn new(runs: &Path, environment: Environment) -> Result<Self, KindTargetError> {
         let tools = Tools::find(&environment)?;
-        let folder = clusters_folder(runs);
+        // The engine takes absolute paths alone.
+        let runs = std::path::absolute(runs).map_err(|source| KindTargetError::Folder {
+            path: runs.to_owned(),
+            source,
+        })?;
+        let folder = clusters_folder(&runs);
         let clusters = Clusters::new(tools.kind(), tools.engine.clone(), &folder, &environment)
             .map_err(|source| KindTargetError::Folder { path: folder, source })?;
         Ok(Self {
             tools,
             clusters,
             environment,
+            runs,
         })
+    }
+
+    /// The folder for runs.
+    #[must_use]
+    pub fn runs(&self) -> &Path {
+        &self.runs
     }
 
     /// The clusters.

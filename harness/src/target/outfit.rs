@@ -38,7 +38,7 @@ pub(super) const CLOCK: &str = "libfaketimeMT.so.1";
 /// The tree's Collector.
 const COLLECTOR_OBJECT: &str = "otel";
 /// How often lifecycles are looked at here: transitions are to be seen in seconds, and ages stay as declared.
-const POLL_INTERVAL: Span = Span(Duration::from_secs(1));
+pub(super) const POLL_INTERVAL: Span = Span(Duration::from_secs(1));
 /// Heap of a node of one tier; nodes of more tiers have more to hold.
 const HEAP_OF_ONE: Bytes = Bytes(384 * 1024 * 1024);
 /// Heap of a node with all tiers.

@@ -333,6 +333,22 @@ impl LocalWorkshop {
         }
     }
 
+    /// The same workshop for one case.
+    pub(super) fn of_case(&self, case: &str, artifacts: &Path) -> Self {
+        Self {
+            folder: self.grounds.folder.join("clones").join(file_name(case)),
+            artifacts: artifacts.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// A folder for what a clone of this name writes while it runs, and one for what it leaves, which nobody
+    /// else has.
+    pub(super) fn place_of(&self, name: &str) -> (PathBuf, PathBuf) {
+        let (name, artifacts) = self.grounds.unique(&self.artifacts, name);
+        (self.folder.join(name), artifacts)
+    }
+
     async fn start_prometheus(&self, mut clone: PrometheusClone) -> Result<RunningPrometheus, Failure> {
         let (name, artifacts) = self.grounds.unique(&self.artifacts, &clone.name);
         let folder = self.folder.join(name);
@@ -536,11 +552,7 @@ impl LocalWorkshop {
 
 impl Workshop for LocalWorkshop {
     fn for_case(&self, case: &str, artifacts: &Path) -> Arc<dyn Workshop> {
-        Arc::new(Self {
-            folder: self.grounds.folder.join("clones").join(file_name(case)),
-            artifacts: artifacts.to_owned(),
-            ..self.clone()
-        })
+        Arc::new(self.of_case(case, artifacts))
     }
 
     fn prometheus(
@@ -696,7 +708,7 @@ impl AlertmanagerInstance for RunningAlertmanager {
 }
 
 /// Moves a folder, by copying where it comes from another file system.
-fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }

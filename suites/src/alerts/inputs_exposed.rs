@@ -4,7 +4,8 @@
 //! Prometheus after every target has been scraped. A selector that only a failure could match (a
 //! status of 5xx, an outcome of failure) must match as well: services expose such series from the
 //! start, at zero or a healthy rate, and an alert on a series that appears with the first failure
-//! misses that failure's increase. Recording rules whose own inputs are exposed count as exposed
+//! misses that failure's increase. The exception is a server of others whose shape says that it makes its series
+//! with their first count. Recording rules whose own inputs are exposed count as exposed
 //! when their window has not filled yet.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use harness::drawing::{Cell, Drawing};
 use harness::finding::{Finding, Findings};
 use harness::judge::alerts::expression::{Matcher, Selector, selectors};
 use harness::mutant::{Edit, Mutant};
+use harness::shapes::Shapes;
 use harness::stack::Capability;
 use harness::units::Span;
 use harness::verdict::{Level, Verdict};
@@ -91,6 +93,8 @@ fn mutants() -> Vec<Mutant> {
 /// What became of one selector.
 enum Answer {
     Exposed,
+    /// Not yet: its server has a series of it from its first count on.
+    ToCome,
     /// By which recording rule.
     Computed(String),
     /// The nearest there is, as a clause.
@@ -217,7 +221,28 @@ async fn ask(context: &Context, groups: &[RuleGroup], selector: &Selector) -> Re
             "no target exposes {metric} and no rule records it"
         )));
     }
+    if to_come(&context.shapes, metric, selector) {
+        return Ok(Answer::ToCome);
+    }
     Ok(Answer::Missing(nearest(selector, &all)))
+}
+
+/// Whether a server is known to make what is asked for when it counts it first. What a target adds, a job and an
+/// instance, is on the series that are there.
+fn to_come(shapes: &Shapes, metric: &str, selector: &Selector) -> bool {
+    let metrics = shapes.services.iter().flat_map(|service| &service.metrics);
+    metrics
+        .filter(|known| known.from_first_count && known.name == metric)
+        .flat_map(|known| &known.series)
+        .any(|series| {
+            let mut matchers = selector.matchers.iter();
+            matchers.all(|matcher| {
+                series
+                    .labels
+                    .get(&matcher.label)
+                    .is_some_and(|value| fits(matcher, value))
+            })
+        })
 }
 
 /// A recording rule without a result yet: exposed where its inputs carry the labels that are asked for.
@@ -328,9 +353,11 @@ fn judge(
         .collect();
     let mut missing = Vec::new();
     let mut computed = Vec::new();
+    let mut to_come = 0_usize;
     for text in &own {
         match &answers[text.as_str()] {
             Answer::Exposed => {}
+            Answer::ToCome => to_come += 1,
             Answer::Computed(by) => computed.push(by.as_str()),
             Answer::Missing(why) => missing.push(format!("{text}: {why}")),
         }
@@ -339,6 +366,9 @@ fn judge(
     let mut observed = format!("{exposed} of {} exposed", own.len());
     if !computed.is_empty() {
         observed = format!("{observed}, {} of them by inputs alone so far", computed.len());
+    }
+    if to_come > 0 {
+        observed = format!("{observed}, {to_come} of them from the first time it happens");
     }
     let finding = Finding::of(format!("inputs of {}", rule.name))
         .declared(

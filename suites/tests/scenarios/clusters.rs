@@ -1,6 +1,9 @@
 //! Clusters of ours on the real engine. These are ignored unless asked for (`-- --ignored`, ci/kind does), and
 //! then fail where there is no kind or engine: none of them passes without having run.
 
+mod bad_days;
+mod breakages;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpStream;
@@ -180,7 +183,7 @@ impl Clusters {
         }
     }
 
-    /// Cases run on the stack that is there, one on its servers and one on a clone beside them.
+    /// Cases run on the stack that is there, one on its servers and one on a clone in a namespace of its own.
     #[track_caller]
     fn assert_cases_run(&self, stack: &str) {
         let cases = ["alerts/declared", "metrics/retention-time"];
@@ -195,6 +198,9 @@ impl Clusters {
         for id in cases {
             assert_eq!(case(&report, id).verdict, Verdict::Pass, "{ran}");
         }
+        let clone = self.ground.report().join("artifacts/metrics/retention-time");
+        let objects = files_named(&clone, "objects.json");
+        assert!(!objects.is_empty(), "no clone of the cluster was made: {ran}");
         let status = self.ok(&["status"]);
         let line = format!("cluster conform-{stack}: runs\n");
         assert!(status.stdout.contains(&line), "the run left it: {status}");
@@ -330,6 +336,23 @@ fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
         .expect("kubectl starts");
     assert!(output.status.success(), "kubectl {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).expect("kubectl prints text")
+}
+
+/// The files of that name below a folder.
+fn files_named(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_named(&path, name));
+        } else if path.file_name().is_some_and(|is| is == name) {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// The file that `up` names.

@@ -29,10 +29,10 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A copy of the project's files on the ground.
-fn project(ground: &Ground) -> PathBuf {
+/// A copy of the project's files on the ground, where `--root project` finds it.
+pub(super) fn project(ground: &Ground) -> PathBuf {
     let root = ground.path().join("work/project");
-    for name in ["fixtures", "deploy"] {
+    for name in ["fixtures", "deploy", "ci"] {
         copy(&suites::root().join(name), &root.join(name));
     }
     root

@@ -235,7 +235,7 @@ pub async fn run(
         wanted: Wanted {
             amount,
             rate: options.rate,
-            batch: options.batch,
+            batch: options.batch.min(a_second(options.rate)),
             origins: options.services.clone(),
             root_attributes: Vec::new(),
             seed,
@@ -251,6 +251,16 @@ pub async fn run(
         write(&ledger, out).map_err(|source| file(path, source))?;
     }
     Ok(EmitReport::of(&options, seed, &outcome, &ledger))
+}
+
+/// Spans of a second of a rate: more of them in a request would be a burst in place of the rate.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is positive, and beyond the most of a request it does not matter"
+)]
+fn a_second(rate: f64) -> u64 {
+    (rate as u64).max(1)
 }
 
 impl EmitReport {

@@ -15,14 +15,14 @@ const CONNECTED: Duration = Duration::from_secs(20);
 
 /// A port of loopback that leads to a port of a pod as long as this value lives.
 #[derive(Debug)]
-pub(super) struct Forward {
+pub(in crate::target) struct Forward {
     address: SocketAddr,
     _running: DropGuard,
 }
 
 /// A port of the pods behind a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(in crate::target) struct Target {
     namespace: String,
     /// Selector as the API takes it: `name=value,name=value`.
     selector: String,
@@ -32,7 +32,7 @@ pub(super) struct Target {
 
 impl Target {
     /// What a Service of this selector and target port leads to.
-    pub(super) fn new(namespace: &str, selector: &Value, port: &Value) -> Self {
+    pub(in crate::target) fn new(namespace: &str, selector: &Value, port: &Value) -> Self {
         let pairs: Vec<String> = selector
             .as_object()
             .into_iter()
@@ -82,7 +82,10 @@ fn number(pod: &Pod, port: &Value) -> Option<u16> {
 impl Forward {
     /// Leads a free port of loopback there; none where no pod is ready. Each connection is led to a pod that is
     /// ready then, so that a pod may be replaced meanwhile.
-    pub(super) async fn start(client: Client, target: Target) -> Result<Option<Self>, kube::Error> {
+    pub(in crate::target) async fn start(
+        client: Client,
+        target: Target,
+    ) -> Result<Option<Self>, kube::Error> {
         if target.pod(&client).await?.is_none() {
             return Ok(None);
         }
@@ -101,7 +104,7 @@ impl Forward {
     }
 
     /// The port of loopback.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(in crate::target) fn address(&self) -> SocketAddr {
         self.address
     }
 }

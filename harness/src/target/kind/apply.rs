@@ -7,6 +7,8 @@
 pub mod cluster;
 pub mod configured;
 pub mod diagnosis;
+pub mod inventory;
+mod news;
 pub mod order;
 pub mod outside;
 pub mod readiness;
@@ -28,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::cluster::{Cluster, ObjectName, number, text, values};
 use self::diagnosis::{Cause, Fault, causes, causes_at_rest};
+use self::news::News;
+use self::order::Stage;
 use self::readiness::{Readiness, is_watched, readiness};
 use self::watch::Watches;
 use crate::progress::Progress;
@@ -49,6 +53,8 @@ const STEADY: u32 = 15;
 
 /// How often it is looked at what the watches told.
 const LOOK: Duration = Duration::from_millis(200);
+
+const SUBJECT: &str = "deploy";
 
 /// How often logs of suspicious pods are asked for.
 const LOGS: Duration = Duration::from_secs(3);
@@ -166,6 +172,7 @@ pub async fn deploy(
         resources,
         cluster: Cluster::default(),
         applied: Vec::new(),
+        news: News::default(),
         namespaces,
         seen: BTreeMap::new(),
         logs_at: None,
@@ -186,26 +193,6 @@ pub async fn put(client: &Client, objects: Vec<Value>) -> Result<(), DeployError
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<()>>()
             .await?;
-    }
-    Ok(())
-}
-
-/// Removes objects, as far as they are there; `set` says which resources kinds of its own are.
-pub async fn remove(client: &Client, set: &[Value], objects: Vec<Value>) -> Result<(), DeployError> {
-    let resources = Resources::of(set);
-    for object in objects {
-        let name = ObjectName::of(&object);
-        let api = api(client, &resources.of_object(&object)?, &name);
-        match api.delete(&name.name, &DeleteParams::foreground()).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => {
-                return Err(DeployError::Refused {
-                    object: name,
-                    why: words(&error),
-                });
-            }
-        }
     }
     Ok(())
 }
@@ -286,8 +273,10 @@ struct Deployment {
     resources: Resources,
     watches: Watches,
     cluster: Cluster,
-    /// What has been applied so far and has to become ready.
-    applied: Vec<ObjectName>,
+    /// What has been applied so far and has to become ready, and in which stage.
+    applied: Vec<(Stage, ObjectName)>,
+    /// What is waited for, for those who look on.
+    news: News,
     /// The namespaces of the set, the empty one among them.
     namespaces: BTreeSet<String>,
     /// When each cause was seen first.
@@ -299,10 +288,12 @@ struct Deployment {
 
 impl Deployment {
     async fn run(mut self, objects: Vec<Value>, progress: &Progress) -> Result<(), DeployError> {
-        const SUBJECT: &str = "deploy";
         for (stage, objects) in order::stages(objects) {
             if stage.waits() {
-                self = self.ready(&format!("before {stage:?}"), 1, progress).await?;
+                let what = format!("before {stage:?}");
+                self = self
+                    .ready(&what, 1, |earlier| stage.waits_for(earlier), progress)
+                    .await?;
             }
             progress.step(SUBJECT, format!("{stage:?}: {} objects", objects.len()));
             let names: Vec<ObjectName> = objects.iter().map(ObjectName::of).collect();
@@ -311,9 +302,9 @@ impl Deployment {
                 .buffer_unordered(AT_ONCE)
                 .try_collect::<Vec<()>>()
                 .await?;
-            self.applied.extend(names);
+            self.applied.extend(names.into_iter().map(|name| (stage, name)));
         }
-        self = self.ready("the whole set", STEADY, progress).await?;
+        self = self.ready("the whole set", STEADY, |_| true, progress).await?;
         let found = self.relevant(causes_at_rest(&self.cluster));
         if let Some(error) = caused(found) {
             return Err(error);
@@ -322,26 +313,28 @@ impl Deployment {
         Ok(())
     }
 
-    /// Waits until everything applied so far is ready, for so many looks in a row.
-    async fn ready(self, what: &str, in_a_row: u32, progress: &Progress) -> Result<Self, DeployError> {
-        let shared = Mutex::new((self, String::new()));
+    /// Waits until everything applied so far in these stages is ready, for so many looks in a row.
+    async fn ready(
+        self,
+        what: &str,
+        in_a_row: u32,
+        stages: impl Fn(Stage) -> bool,
+        progress: &Progress,
+    ) -> Result<Self, DeployError> {
+        let shared = Mutex::new(self);
         let waited = Wait::new(format!("{what}: everything applied is ready"), READY)
             .every(LOOK)
             .in_a_row(in_a_row)
             .until(|| async {
-                let mut guard = shared.lock().await;
-                let (deployment, told) = &mut *guard;
-                let look = deployment.look().await;
-                if let Look::Missing(missing) = &look
-                    && missing != told
-                {
-                    progress.step("deploy", missing);
-                    told.clone_from(missing);
+                let mut deployment = shared.lock().await;
+                let look = deployment.look(&stages).await;
+                if let Some(news) = deployment.news.take() {
+                    progress.step(SUBJECT, news);
                 }
                 look
             })
             .await;
-        let (mut deployment, _) = shared.into_inner();
+        let mut deployment = shared.into_inner();
         match waited {
             Ok(()) => Ok(deployment),
             Err(WaitError::Bound { missing, bound, .. }) => Err(DeployError::Late { missing, bound }),
@@ -352,10 +345,10 @@ impl Deployment {
         }
     }
 
-    /// What the watches have told, judged.
-    async fn look(&mut self) -> Look<()> {
+    /// What the watches have told of these stages, judged.
+    async fn look(&mut self, stages: &impl Fn(Stage) -> bool) -> Look<()> {
         self.watches.take(&mut self.cluster);
-        let unready = self.unready();
+        let unready = self.unready(stages);
         if let Some((object, why)) = unready.iter().find_map(|(name, state)| match state {
             Readiness::Ended(why) => Some((name.clone(), why.clone())),
             _ => None,
@@ -373,21 +366,21 @@ impl Deployment {
             return Look::Hopeless("a cause is seen".to_owned());
         }
         let told = unready
-            .iter()
+            .into_iter()
             .map(|(name, state)| match state {
-                Readiness::Waiting(what) | Readiness::Ended(what) => format!("{name}: {what}"),
-                Readiness::Ready => name.to_string(),
+                Readiness::Waiting(what) | Readiness::Ended(what) => (name.to_string(), what),
+                Readiness::Ready => (name.to_string(), String::new()),
             })
-            .collect::<Vec<_>>();
-        Look::Missing(told.join("; "))
+            .collect();
+        Look::Missing(self.news.note(told))
     }
 
-    /// What has been applied and is not ready.
-    fn unready(&self) -> Vec<(ObjectName, Readiness)> {
+    /// What has been applied in these stages and is not ready.
+    fn unready(&self, stages: &impl Fn(Stage) -> bool) -> Vec<(ObjectName, Readiness)> {
         self.applied
             .iter()
-            .filter(|name| is_watched(&name.kind))
-            .map(|name| {
+            .filter(|(stage, name)| stages(*stage) && is_watched(&name.kind))
+            .map(|(_, name)| {
                 let state = self.cluster.named(name).map_or_else(
                     || Readiness::Waiting("has not been seen yet".to_owned()),
                     readiness,

@@ -40,6 +40,8 @@ const READY: Duration = Duration::from_mins(3);
 /// How long an engine's client of a killed run may be at its last command: 50 s were seen on a machine with six times
 /// the work it has cores for.
 const ORPHANS: Duration = Duration::from_mins(2);
+/// Addresses of Services where a configuration names none (kind v0.33).
+const SERVICES: &str = "10.96.0.0/16";
 /// How long a cluster may take to be gone after the CLI said that it is deleted.
 const GONE: Duration = Duration::from_secs(30);
 /// How long a look at a cluster may have its lock.
@@ -349,6 +351,7 @@ impl Clusters {
             Fate::Take => match self.answers(name).await {
                 Ok(()) => {
                     self.write_kubeconfig(name).await?;
+                    self.confine(name, &wanted.config).await?;
                     return Ok(None);
                 }
                 Err(error) => format!("the one that is there does not answer: {error}"),
@@ -358,7 +361,26 @@ impl Clusters {
         // Left-overs of an earlier one are no part of this one.
         self.remove(name).await?;
         self.make(wanted, config, progress).await?;
+        self.confine(name, &wanted.config).await?;
         Ok(Some(why))
+    }
+
+    /// Has the nodes refuse what goes to an address of a Service that kube-proxy has not led anywhere yet.
+    ///
+    /// It would leave the machine otherwise, and whoever answers there keeps the connection: a client of gRPC that
+    /// connects in the instant a Service is made would never see its server.
+    async fn confine(&self, name: &ClusterName, config: &Cluster) -> Result<(), ClusterError> {
+        let addresses = config.networking.service_subnet.as_deref().unwrap_or(SERVICES);
+        for node in self.kind.nodes(name).await? {
+            for chain in ["FORWARD", "OUTPUT"] {
+                let rule = format!("{chain} --destination {addresses} --jump REJECT");
+                let script = format!("iptables --wait --check {rule} || iptables --wait --append {rule}");
+                self.engine
+                    .ask(&["exec", node.as_str(), "sh", "-c", &script])
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     async fn make(&self, wanted: &Wanted, config: Cluster, progress: &Progress) -> Result<(), ClusterError> {

@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use kind_rs::ClusterName;
-use kind_rs::config::{Cluster, Node, PortMapping};
+use kind_rs::config::{Cluster, Mount, Node, PortMapping};
 use serde_json::{Value, json};
 
 use super::engine::{Engine, EngineError};
@@ -201,9 +202,10 @@ fn number(value: &Value) -> Option<u16> {
     }
 }
 
-/// A cluster whose node lets the harness in, from loopback alone.
+/// A cluster whose node lets the harness in, from loopback alone, and has the folder for `runs` at its own path:
+/// volumes of clones are folders of a run.
 #[must_use]
-pub fn config() -> Cluster {
+pub fn config(runs: &Path) -> Cluster {
     let mappings = Door::all().into_iter().map(|door| PortMapping {
         listen_address: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         ..PortMapping::new(door.node_port())
@@ -211,6 +213,13 @@ pub fn config() -> Cluster {
     Cluster {
         nodes: vec![Node {
             extra_port_mappings: mappings.collect(),
+            extra_mounts: vec![Mount {
+                host_path: runs.to_owned(),
+                container_path: runs.to_owned(),
+                read_only: false,
+                selinux_relabel: false,
+                propagation: None,
+            }],
             ..Node::control_plane()
         }],
         ..Cluster::default()
@@ -332,7 +341,6 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn tree() -> DeployTree {
         DeployTree::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")).unwrap()
@@ -343,7 +351,7 @@ mod tests {
         let ports: std::collections::BTreeSet<u16> = Door::all().into_iter().map(Door::node_port).collect();
         assert_eq!(ports.len(), Door::all().len());
         assert!(ports.iter().all(|port| (FIRST..FIRST + 86).contains(port)));
-        let mapped = &config().nodes[0].extra_port_mappings;
+        let mapped = &config(Path::new("/runs")).nodes[0].extra_port_mappings;
         assert!(mapped.iter().all(|one| ports.contains(&one.container_port)));
         assert_eq!(mapped.len(), ports.len());
     }

@@ -1,10 +1,10 @@
 //! A stack in a cluster as the cases see it: the tree's own servers, asked through the node's ports, and what
 //! the harness plays on this machine.
 //!
-//! Clones of declared servers run beside the cluster, as processes of this machine: what they are given is
-//! rendered from the same tree as on the local target.
+//! Clones of declared servers run in namespaces of their own, or beside the cluster (see [`super::clones`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +15,20 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
+use serde_json::json;
+use url::Url;
 
 use super::clients::Clients;
+use super::clones::{self, Here, KindWorkshop};
 use super::cluster::Held;
 use super::played::OF_SERVICE;
 use super::reach::{ADDED, Door, NAMESPACE, Reach};
 use super::watched::Watched;
 use super::{ClusterRequest, KindTarget, apply, played, reach};
+use crate::component::ClientError;
 use crate::component::cluster::Cluster;
+use crate::component::elasticsearch::Elasticsearch;
+use crate::component::prometheus::Prometheus;
 use crate::component::receiver::ReceiverServer;
 use crate::deploy::DeployTree;
 use crate::deploy::kinds::service_monitor::ServiceMonitorSpec;
@@ -30,19 +36,25 @@ use crate::deploy::kinds::views;
 use crate::deploy::selector::LabelSelector;
 use crate::emit::player::Players;
 use crate::mutant::Edit;
-use crate::render::Addresses;
+use crate::render::{self, Addresses};
 use crate::shapes::Shapes;
 use crate::stack::{ChangedValue, Stack};
 use crate::target::failure::Failure;
 use crate::target::folder::RunFolder;
 use crate::target::local;
+use crate::target::outfit::POLL_INTERVAL;
 use crate::target::workshop::{Data, Grounds, LocalWorkshop};
 use crate::target::{TargetError, UpRequest};
 use crate::units::format_duration;
+use crate::wait::{Look, Wait};
 
 /// How many times as long as on processes a case may take: beside the stack itself, a cluster's own parts and its
 /// operators are at work on the machine.
 const PATIENCE: u32 = 4;
+
+/// How long the cluster's Prometheus may take to follow what is played anew: what it watches is told to it at once, and
+/// taken up every five seconds (Prometheus 3.16, discovery/manager.go).
+const FORGOTTEN: Duration = Duration::from_mins(1);
 
 /// A running stack in a cluster.
 #[derive(Debug)]
@@ -110,7 +122,7 @@ impl KindStack {
         let executables = local::executables(&acquired)?;
         let cluster = ClusterRequest {
             stack: name,
-            config: reach::config(),
+            config: reach::config(target.runs()),
         };
         let held = target
             .cluster(cluster, &progress, &cancel)
@@ -159,6 +171,9 @@ impl KindStack {
 
         let clients = Clients::new(&|door| Some(reach.address(door)))?;
         clients.ready(&progress).await?;
+        forgotten(&clients.prometheus, reach.gateway, players.endpoints()).await?;
+        let mut changed_values = changed(&reach);
+        changed_values.extend(hastened(clients.elasticsearch.as_ref()).await?);
         let took = begin.elapsed();
         progress.done("stack", format!("ready after {}", format_duration(took)));
 
@@ -188,6 +203,7 @@ impl KindStack {
             reach.address(Door::Alertmanager),
         );
         let cluster = Cluster::new(client.clone());
+        clones::sweep(&cluster).await?;
         grounds.keeps_data(
             &clients.prometheus,
             Data::Inside {
@@ -196,7 +212,15 @@ impl KindStack {
                 folder: prometheus_data(&client).await?,
             },
         );
-        let workshop = LocalWorkshop::new(grounds, addresses, artifacts, None);
+        let workshop = KindWorkshop::new(
+            LocalWorkshop::new(Arc::clone(&grounds), addresses, artifacts, None),
+            Here {
+                cluster: cluster.clone(),
+                engine: target.tools().engine.clone(),
+                node: reach.node.clone(),
+                grounds,
+            },
+        );
         let stack = Stack {
             prometheus: clients.prometheus,
             alertmanager: clients.alertmanager,
@@ -211,7 +235,7 @@ impl KindStack {
             components,
             patience: PATIENCE,
             spared: false,
-            changed_values: changed(&reach),
+            changed_values,
             up: took,
             workshop: Arc::new(workshop),
         };
@@ -255,18 +279,25 @@ impl KindStack {
 
     /// Removes the cluster where this run made it; one that was there stays as it is.
     pub async fn down(self) -> Result<(), String> {
-        let Self { held, target, .. } = self;
+        let Self {
+            held, target, stack, ..
+        } = self;
         let name = held.name.clone();
-        let made = held.made.is_some();
-        drop(held);
-        if made {
-            target
+        if held.made.is_some() {
+            drop(held);
+            return target
                 .clusters()
                 .down(&name)
                 .await
-                .map_err(|error| format!("cluster {name} is left: {error}"))?;
+                .map(drop)
+                .map_err(|error| format!("cluster {name} is left: {error}"));
         }
-        Ok(())
+        match &stack.cluster {
+            Some(cluster) => clones::sweep(cluster)
+                .await
+                .map_err(|error| format!("{error}: clones of cases are left in {name}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -386,9 +417,6 @@ pub(in crate::target) async fn images(client: &Client) -> Result<BTreeMap<&'stat
         .collect())
 }
 
-/// The part of its volume that the operator gives a server (prometheus-operator v0.85, `SubPathForStorage`).
-const DATABASE: &str = "prometheus-db";
-
 /// Where the node has the data of the stack's Prometheus.
 async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), NAMESPACE);
@@ -413,7 +441,69 @@ async fn prometheus_data(client: &Client) -> Result<PathBuf, Failure> {
         .map(|source| source.path)
         .or_else(|| spec.local.map(|source| source.path))
         .ok_or_else(|| Failure::Environment(format!("the volume {volume} is no folder of the node")))?;
-    Ok(PathBuf::from(path).join(DATABASE))
+    Ok(PathBuf::from(path).join(clones::DATABASE))
+}
+
+/// Waits until the cluster's Prometheus watches nothing any more that the run before played: what is gone answers no
+/// scrape, and a case would take that for the stack's.
+async fn forgotten(
+    server: &Prometheus,
+    gateway: IpAddr,
+    players: &IndexMap<String, Vec<SocketAddr>>,
+) -> Result<(), Failure> {
+    let played: BTreeSet<SocketAddr> = players.values().flatten().copied().collect();
+    Wait::new("what the run before played to be forgotten", FORGOTTEN)
+        .every(Duration::from_millis(250))
+        .until(|| async {
+            match server.targets().await {
+                Err(error) => Look::Missing(error.to_string()),
+                Ok(targets) => {
+                    let urls = targets.iter().map(|target| target.scrape_url.as_str());
+                    match gone(urls, gateway, &played) {
+                        None => Look::Ready(()),
+                        Some(url) => Look::Missing(format!("Prometheus still scrapes {url}")),
+                    }
+                }
+            }
+        })
+        .await
+        .map_err(|error| Failure::Environment(error.to_string()))
+}
+
+/// The first of these URLs that leads to the gateway and to nobody there. Pure.
+fn gone<'u>(
+    mut urls: impl Iterator<Item = &'u str>,
+    gateway: IpAddr,
+    played: &BTreeSet<SocketAddr>,
+) -> Option<&'u str> {
+    urls.find(|url| {
+        let address = Url::parse(url).ok().and_then(|url| {
+            let host = url.host_str()?.parse().ok()?;
+            Some(SocketAddr::new(host, url.port_or_known_default()?))
+        });
+        address.is_some_and(|address| address.ip() == gateway && !played.contains(&address))
+    })
+}
+
+/// Has lifecycles looked at as often as on processes.
+async fn hastened(server: Option<&Elasticsearch>) -> Result<Option<ChangedValue>, Failure> {
+    let Some(server) = server else {
+        return Ok(None);
+    };
+    let (setting, from, why) = render::elasticsearch::POLL_INTERVAL;
+    let to = POLL_INTERVAL.to_string();
+    match server.put_cluster_settings(&json!({setting: to})).await {
+        Ok(()) => Ok(Some(ChangedValue {
+            object: "the cluster settings of Elasticsearch".to_owned(),
+            field: setting.to_owned(),
+            from: from.to_owned(),
+            to,
+            why: why.to_owned(),
+        })),
+        // A server that does not know the setting has no lifecycles.
+        Err(ClientError::Refused { status: 400, .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What differs from the tree because the harness looks at it.
@@ -442,7 +532,6 @@ fn changed(reach: &Reach) -> Vec<ChangedValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
     use std::path::Path;
 
     fn slice(service: &str, labels: &[(&str, &str)], endpoints: usize) -> EndpointSlice {
@@ -454,6 +543,16 @@ mod tests {
             "endpoints": vec![json!({"addresses": ["10.0.0.1"]}); endpoints],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn what_nobody_plays_any_more_is_seen() {
+        let gateway: IpAddr = [172, 18, 0, 1].into();
+        let played = BTreeSet::from([SocketAddr::new(gateway, 4000)]);
+        let gone = |url: &'static str| gone(std::iter::once(url), gateway, &played);
+        assert_eq!(gone("http://172.18.0.1:4000/metrics"), None);
+        assert_eq!(gone("http://10.244.0.7:4001/metrics"), None);
+        assert!(gone("http://172.18.0.1:4001/metrics").is_some());
     }
 
     #[test]

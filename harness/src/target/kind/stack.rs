@@ -15,7 +15,6 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::apply::cluster::ObjectName;
 use super::apply::{self, DeployError};
 use super::cluster::Held;
 use super::reach;
@@ -110,10 +109,10 @@ pub async fn bring_up(
             objects((root, edits), overlay, &cache, environment, progress)
         );
         loaded?;
-        let Rendered { objects, gone } = objects?;
+        let objects = objects?;
         let client = client(&held.kubeconfig).await?;
         progress.step(SUBJECT, "applying the tree");
-        apply::remove(&client, &objects, gone).await?;
+        apply::inventory::settle(&client, &objects).await?;
         let objects = apply::completed(&client, objects, seed).await?;
         Ok(apply::deploy(client, objects, progress, cancel).await?)
     };
@@ -161,14 +160,6 @@ async fn load(
     Ok(())
 }
 
-/// What an overlay makes of the tree.
-struct Rendered {
-    /// The operators' definitions and the tree's objects.
-    objects: Vec<Value>,
-    /// Objects that an edit has taken out, which the cluster may have from before.
-    gone: Vec<Value>,
-}
-
 /// The operators' definitions and the tree's objects, as the overlay makes them.
 async fn objects(
     (root, edits): (&Path, &[Edit]),
@@ -176,7 +167,7 @@ async fn objects(
     cache: &Path,
     environment: &Environment,
     progress: &Progress,
-) -> Result<Rendered, StackError> {
+) -> Result<Vec<Value>, StackError> {
     let prepared = cache.join("bin").join("kubectl");
     let kubectl = environment
         .look_up("kubectl")
@@ -192,23 +183,10 @@ async fn objects(
         tokio::try_join!(printed(&mut define, DEFINED), printed(&mut render, RENDERED))?;
     let tree = DeployTree::parse(root, &[("definitions".into(), definitions), (folder, rendered)])?;
     let edited = tree.edited(edits)?;
-    let (names, kept) = (names(&tree), names(&edited));
-    let gone = tree
-        .objects()
-        .iter()
-        .zip(names)
-        .filter(|(_, name)| !kept.contains(name))
-        .map(|(object, _)| object.value.clone())
-        .collect();
     let declared = edited.objects().iter().map(|object| object.value.clone());
     let mut objects: Vec<Value> = declared.chain(reach::services(&edited)).collect();
     apply::configured::mark(&mut objects);
-    Ok(Rendered { objects, gone })
-}
-
-fn names(tree: &DeployTree) -> Vec<ObjectName> {
-    let objects = tree.objects().iter();
-    objects.map(|object| ObjectName::of(&object.value)).collect()
+    Ok(objects)
 }
 
 /// What a command prints.

@@ -2,9 +2,8 @@
 //!
 //! What others need goes first: definitions before the objects they define, namespaces before what lies in
 //! them, accounts and rights before the workloads that use them, and configuration before the pods that mount
-//! it. Two kinds of object wait until everything before them is ready: jobs, whose scripts talk to the
-//! workloads, and objects that an admission webhook of the same set looks at, which cannot be created while
-//! nobody answers it.
+//! it. Two kinds of object wait until the workloads before them are ready: jobs, whose scripts talk to those, and
+//! objects that an admission webhook of the same set looks at, which cannot be created while nobody answers it.
 
 use serde_json::Value;
 
@@ -34,11 +33,22 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Whether everything before has to be ready first.
+    /// Whether anything has to be ready first.
     #[must_use]
     pub fn waits(self) -> bool {
-        // Behind the definitions, since objects of a kind that is not served yet are refused.
         matches!(self, Self::Namespaces | Self::Jobs | Self::Guarded)
+    }
+
+    /// Whether what was applied `earlier` has to be ready first.
+    #[must_use]
+    pub fn waits_for(self, earlier: Self) -> bool {
+        match self {
+            // Objects of a kind that is not served yet are refused.
+            Self::Namespaces => earlier == Self::Definitions,
+            // What operators make of their objects talks to no job, and the other way round.
+            Self::Jobs | Self::Guarded => earlier != Self::CustomResources,
+            _ => false,
+        }
     }
 }
 
