@@ -36,7 +36,7 @@ pub(super) struct MutateArgs {
     images: ImageArgs,
     #[command(flatten)]
     report: ReportArgs,
-    /// Stacks side by side, at most [default: three a core, two on kind]
+    /// Stacks side by side, at most; a cluster has one at a time [default: three a core]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }

@@ -15,6 +15,7 @@ pub mod readiness;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -23,6 +24,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, LogParams, Patch, PatchParams, ValidationDirective};
 use kube::core::{ApiResource, GroupVersionKind, Status};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -205,25 +207,33 @@ fn api(client: &Client, resource: &ApiResource, name: &ObjectName) -> Api<Dynami
     }
 }
 
+/// An object as the API server has it, none where it has not; asked again while the API server cannot answer.
+async fn looked_for<K>(api: &Api<K>, name: &ObjectName) -> Result<Option<K>, DeployError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    Wait::new(format!("{name} looked for"), ANSWERED)
+        .every(LOOK)
+        .until(|| async {
+            match api.get_opt(&name.name).await {
+                Ok(found) => Look::Ready(found),
+                Err(error) => Look::Missing(words(&error)),
+            }
+        })
+        .await
+        .map_err(|error| DeployError::Unanswered {
+            object: name.clone(),
+            why: error.to_string(),
+        })
+}
+
 /// The objects with what they need from outside of the tree (see [`outside`]), as far as the cluster lacks it.
 pub async fn completed(client: &Client, objects: Vec<Value>, seed: Seed) -> Result<Vec<Value>, DeployError> {
     let mut present = BTreeSet::new();
     let mut authority = None;
     for name in outside::needed(&objects) {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &name.namespace);
-        let looked = Wait::new(format!("{name} looked for"), ANSWERED)
-            .every(LOOK)
-            .until(|| async {
-                match secrets.get_opt(&name.name).await {
-                    Ok(found) => Look::Ready(found),
-                    Err(error) => Look::Missing(words(&error)),
-                }
-            })
-            .await;
-        let found = looked.map_err(|error| DeployError::Unanswered {
-            object: name.clone(),
-            why: error.to_string(),
-        })?;
+        let found = looked_for(&secrets, &name).await?;
         if let Some(found) = found {
             if let Some(ByteString(text)) = found.data.unwrap_or_default().remove("ca.crt") {
                 authority = String::from_utf8(text).ok();

@@ -206,7 +206,7 @@ fn elasticsearch(nodes: &[Node]) -> Seen {
 }
 
 /// Waits until a server answers that it is ready.
-async fn answers(name: &str, client: Option<&impl Ready>) -> Result<(), Failure> {
+pub(super) async fn answers(name: &str, client: Option<&impl Ready>) -> Result<(), Failure> {
     let Some(client) = client else { return Ok(()) };
     Wait::new(format!("{name} ready"), ANSWERS)
         .every(Duration::from_millis(100))

@@ -22,6 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::objects::{CLONE, NAME, OPERATOR, Operator, Place, fits, objects};
 use super::apply;
+use super::clients::answers;
 use super::engine::Engine;
 use super::reach::{ADDED, NAMESPACE};
 use crate::component::cluster::{Cluster, ClusterError, Controller, Kind, Workload};
@@ -42,6 +43,9 @@ const READY: Duration = Duration::from_mins(3);
 const ENDED: Duration = Duration::from_mins(1);
 /// How many of its last lines are kept.
 const LINES: u32 = 2_000;
+
+/// What is waited for to answer.
+const SUBJECT: &str = "the clone of prometheus behind its port-forward";
 
 /// The part of a volume that the operator gives a server (prometheus-operator v0.85, `SubPathForStorage`).
 pub(super) const DATABASE: &str = "prometheus-db";
@@ -141,7 +145,7 @@ impl KindWorkshop {
         .ok_or_else(|| Failure::Environment(format!("{workload} is ready, and none of its pods is")))?;
         let client = Prometheus::new(address(forward.address())?)?;
         self.here.grounds.keeps_data(&client, Data::Here(data.clone()));
-        answers(&client).await?;
+        answers(SUBJECT, Some(&client)).await?;
         Ok(InCluster {
             client,
             data,
@@ -268,19 +272,6 @@ async fn ended(cluster: &Cluster, pod: &Value) -> Result<Option<String>, Cluster
     Ok(Some(format!("prometheus: {said} (exited with code {code})")))
 }
 
-async fn answers(client: &Prometheus) -> Result<(), Failure> {
-    crate::wait::Wait::new("the clone of prometheus answers through its port-forward", ENDED)
-        .every(Duration::from_millis(100))
-        .until(|| async {
-            match client.ready().await {
-                Ok(()) => Look::Ready(()),
-                Err(error) => Look::Missing(error.to_string()),
-            }
-        })
-        .await
-        .map_err(|error| Failure::Environment(error.to_string()))
-}
-
 impl From<ClusterError> for Failure {
     fn from(error: ClusterError) -> Self {
         Self::Environment(error.to_string())
@@ -393,7 +384,7 @@ impl PrometheusInstance for InCluster {
                 self.replicas(1).await?;
             }
             ready(self.cluster(), &self.workload).await?;
-            Ok(answers(&self.client).await?)
+            Ok(answers(SUBJECT, Some(&self.client)).await?)
         }
         .boxed()
     }

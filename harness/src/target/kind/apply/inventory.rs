@@ -11,7 +11,7 @@ use kube::api::{Api, DeleteParams};
 use serde_json::{Value, json};
 
 use super::cluster::{ObjectName, text};
-use super::{ANSWERED, DeployError, LOOK, Resources, api, order, put, words};
+use super::{ANSWERED, DeployError, LOOK, Resources, api, looked_for, order, put, words};
 use crate::wait::{Look, Wait};
 
 /// Where the list is: no set of ours declares anything there.
@@ -36,19 +36,7 @@ pub async fn settle(client: &Client, set: &[Value]) -> Result<(), DeployError> {
 async fn before(client: &Client) -> Result<Vec<Value>, DeployError> {
     let name = ObjectName::of(&list(&[]));
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
-    let looked = Wait::new(format!("{name} looked for"), ANSWERED)
-        .every(LOOK)
-        .until(|| async {
-            match maps.get_opt(NAME).await {
-                Ok(found) => Look::Ready(found),
-                Err(error) => Look::Missing(words(&error)),
-            }
-        })
-        .await;
-    let found = looked.map_err(|error| DeployError::Unanswered {
-        object: name.clone(),
-        why: error.to_string(),
-    })?;
+    let found = looked_for(&maps, &name).await?;
     let listed = found.and_then(|found| found.data.unwrap_or_default().remove(KEY));
     let Some(listed) = listed else {
         return Ok(Vec::new());
